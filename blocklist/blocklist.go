@@ -1,0 +1,353 @@
+// Package blocklist knows who is blocked or passed, by whom, until when, and
+// who wins. A [List] is the only mirror of what the kernel enforces: whoever
+// owns it turns every decision into the smallest [tocsin.Change] and never has
+// to ask the kernel for its sets.
+//
+// It is pure: it reads no clock and enforces nothing. Who deserves a block is
+// the business of detect and quorum; enforcing is that of package firewall.
+package blocklist
+
+import (
+	"iter"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+)
+
+// Verdict says what became of a decision.
+type Verdict uint8
+
+// The zero Verdict is invalid.
+const (
+	_        Verdict = iota
+	Enforced         // in force, or renewed
+	Spared           // the prefix is protected: reported, not blocked
+	Passed           // a pass covers it, and a pass wins
+	Full             // the origin holds as many rules as it may
+	Ended            // it was over before it came
+)
+
+// String returns the word for a person.
+func (v Verdict) String() string {
+	switch v {
+	case Enforced:
+		return "enforced"
+	case Spared:
+		return "spared: protected address"
+	case Passed:
+		return "spared: a pass wins"
+	case Full:
+		return "not enforced: too many rules"
+	case Ended:
+		return "not enforced: over already"
+	}
+	return "invalid"
+}
+
+// Limits bound how many blocks and passes each origin may hold. An attacker
+// chooses how many sources the device decides about.
+type Limits struct{ Device, Fleet, Operator, Passes int }
+
+// DefaultLimits suits a device with 512 MiB of memory: 100,000 rules take about
+// 8 MB here and 10 MB in the kernel.
+var DefaultLimits = Limits{Device: 50_000, Fleet: 1 << 20, Operator: 10_000, Passes: 1_000}
+
+// A List is who is blocked or passed. It is not safe for concurrent use: one
+// loop owns it.
+type List struct {
+	limits  Limits
+	private bool // whether private and link-local sources may be blocked
+	protect []netip.Prefix
+	blocks  table
+	passes  table
+	reasons map[key]tocsin.Reason // of decisions by device and operator
+	due     map[int64][]key       // minute of the end → prefixes to look at
+	count   [origins]int          // blocks in force, by origin
+}
+
+const origins = 4 // tocsin.ByOperator + 1
+
+// New returns an empty List. Unless private is set, private and link-local
+// prefixes are spared.
+func New(limits Limits, private bool) *List {
+	return &List{
+		limits:  limits,
+		private: private,
+		blocks:  newTable(),
+		passes:  newTable(),
+		reasons: make(map[key]tocsin.Reason),
+		due:     make(map[int64][]key),
+	}
+}
+
+// Len returns how many blocks and passes are held, those just ended included.
+func (l *List) Len() (blocks, passes int) { return len(l.blocks.rows), len(l.passes.rows) }
+
+// Decide takes d and returns what the kernel must change, and what became of d.
+// Equal decisions by the same origin renew each other: the later one stands,
+// even when it ends earlier.
+func (l *List) Decide(d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
+	d.Prefix = d.Prefix.Masked()
+	k := keyOf(d.Prefix)
+	switch {
+	case !d.Until.After(now):
+		return tocsin.Change{}, Ended
+	case d.Action == tocsin.Pass:
+		return l.pass(k, d, now)
+	}
+	if l.Protected(d.Prefix) || d.Origin != tocsin.ByOperator && !l.private && isPrivate(d.Prefix) {
+		return tocsin.Change{}, Spared
+	}
+	if _, ok := l.passes.covering(d.Prefix, now); ok {
+		return tocsin.Change{}, Passed
+	}
+	return l.block(k, d, now)
+}
+
+func (l *List) pass(k key, d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
+	if _, held := l.passes.rows[k]; !held && len(l.passes.rows) >= l.limits.Passes {
+		return tocsin.Change{}, Full
+	}
+	r := l.passes.rows[k]
+	r.set(d)
+	l.remember(k, &r)
+	l.passes.put(k, r)
+	l.reasons[k] = d.Reason
+	return tocsin.Change{Add: []tocsin.Rule{r.rule(k, tocsin.Pass)}}, Enforced
+}
+
+func (l *List) block(k key, d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
+	var c tocsin.Change
+	r := l.blocks.rows[k]
+	if r.until[d.Origin] == 0 {
+		if l.count[d.Origin] >= l.limit(d.Origin) {
+			victim, ok := l.soonest(d.Origin, now)
+			if !ok {
+				return tocsin.Change{}, Full
+			}
+			c = l.drop(victim, d.Origin, now)
+		}
+		l.count[d.Origin]++
+	}
+	r.set(d)
+	l.remember(k, &r)
+	l.blocks.put(k, r)
+	if d.Origin != tocsin.ByFleet {
+		l.reasons[k] = d.Reason
+	}
+	c.Add = append(c.Add, r.rule(k, tocsin.Block))
+	return c, Enforced
+}
+
+// Lift ends every origin's blocks inside d.Prefix and lets it pass until
+// d.Until, so that no origin's next decision blocks it again meanwhile.
+func (l *List) Lift(d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
+	d.Action = tocsin.Pass
+	d.Prefix = d.Prefix.Masked()
+	c, v := l.Decide(d, now)
+	if v != Enforced {
+		return c, v
+	}
+	for k, r := range l.blocks.rows {
+		p := k.prefix()
+		if d.Prefix.Bits() <= p.Bits() && d.Prefix.Overlaps(p) {
+			l.forget(k, r)
+			c.Remove = append(c.Remove, r.rule(k, tocsin.Block))
+		}
+	}
+	return c, v
+}
+
+// End takes back what origin decided about exactly p: a block, or a pass.
+// ok is false where it had decided nothing.
+func (l *List) End(p netip.Prefix, a tocsin.Action, origin tocsin.Origin, now time.Time) (c tocsin.Change, ok bool) {
+	k := keyOf(p.Masked())
+	if a == tocsin.Block {
+		if l.blocks.rows[k].until[origin] == 0 {
+			return c, false
+		}
+		return l.drop(k, origin, now), true
+	}
+	r, ok := l.passes.rows[k]
+	if !ok || r.until[origin] == 0 {
+		return c, false
+	}
+	r.until[origin] = 0
+	if r.end() > 0 {
+		l.passes.put(k, r)
+		return tocsin.Change{Add: []tocsin.Rule{r.rule(k, tocsin.Pass)}}, true
+	}
+	return l.endPass(k, r, now), true
+}
+
+// Expire forgets what has ended by now and returns what the kernel cannot end
+// by itself: a block that a pass stood in front of comes back. The kernel's own
+// copies of ended rules have gone by their own deadline; removing them again
+// does no harm.
+func (l *List) Expire(now time.Time) tocsin.Change {
+	var c tocsin.Change
+	for minute, keys := range l.due {
+		if minute*60 > now.Unix() {
+			continue
+		}
+		delete(l.due, minute)
+		for _, k := range keys {
+			l.expire(k, now, &c)
+		}
+	}
+	return c
+}
+
+func (l *List) expire(k key, now time.Time, c *tocsin.Change) {
+	if r, ok := l.passes.rows[k]; ok {
+		if r.live(now) {
+			l.reschedule(&l.passes, k, r, now)
+		} else {
+			end := l.endPass(k, r, now)
+			c.Add, c.Remove = append(c.Add, end.Add...), append(c.Remove, end.Remove...)
+		}
+	}
+	r, ok := l.blocks.rows[k]
+	if !ok {
+		return
+	}
+	if !r.live(now) {
+		l.forget(k, r)
+		c.Remove = append(c.Remove, r.rule(k, tocsin.Block))
+		return
+	}
+	for o, until := range r.until {
+		if until != 0 && int64(until) <= now.Unix() {
+			r.until[o] = 0
+			l.count[o]--
+		}
+	}
+	l.reschedule(&l.blocks, k, r, now)
+}
+
+// Next returns when Expire has something to do, if ever.
+func (l *List) Next() (time.Time, bool) {
+	first, ok := int64(0), false
+	for minute := range l.due {
+		if !ok || minute < first {
+			first, ok = minute, true
+		}
+	}
+	return time.Unix(first*60, 0), ok
+}
+
+// endPass drops a pass; a block behind it comes into force.
+func (l *List) endPass(k key, r row, now time.Time) tocsin.Change {
+	l.passes.drop(k)
+	if b, ok := l.blocks.rows[k]; ok && b.live(now) {
+		return tocsin.Change{Add: []tocsin.Rule{b.rule(k, tocsin.Block)}}
+	}
+	delete(l.reasons, k)
+	return tocsin.Change{Remove: []tocsin.Rule{r.rule(k, tocsin.Pass)}}
+}
+
+// drop ends one origin's block of k.
+func (l *List) drop(k key, origin tocsin.Origin, now time.Time) tocsin.Change {
+	r := l.blocks.rows[k]
+	old := r
+	r.until[origin] = 0
+	l.count[origin]--
+	if r.live(now) {
+		l.blocks.put(k, r)
+		return tocsin.Change{Add: []tocsin.Rule{r.rule(k, tocsin.Block)}}
+	}
+	l.blocks.drop(k)
+	delete(l.reasons, k)
+	return tocsin.Change{Remove: []tocsin.Rule{old.rule(k, tocsin.Block)}}
+}
+
+func (l *List) forget(k key, r row) {
+	for o, until := range r.until {
+		if until != 0 {
+			l.count[o]--
+		}
+	}
+	l.blocks.drop(k)
+	if _, passed := l.passes.rows[k]; !passed {
+		delete(l.reasons, k)
+	}
+}
+
+func (l *List) limit(o tocsin.Origin) int {
+	switch o {
+	case tocsin.ByDevice:
+		return l.limits.Device
+	case tocsin.ByFleet:
+		return l.limits.Fleet
+	}
+	return l.limits.Operator
+}
+
+// soonest returns the block of the device that ends first, to make room: the
+// device must go on deciding about whoever attacks now. Fleet and operator do
+// not displace their own rules.
+func (l *List) soonest(o tocsin.Origin, now time.Time) (key, bool) {
+	if o != tocsin.ByDevice {
+		return key{}, false
+	}
+	minutes := make([]int64, 0, len(l.due))
+	for m := range l.due {
+		minutes = append(minutes, m)
+	}
+	slices.Sort(minutes)
+	for _, m := range minutes {
+		for _, k := range l.due[m] {
+			if l.blocks.rows[k].until[o] != 0 {
+				return k, true
+			}
+		}
+	}
+	return key{}, false
+}
+
+// remember has Expire look at k when r ends. A row renewed to a later end keeps
+// its place and is looked at twice, so that renewing costs no memory.
+func (l *List) remember(k key, r *row) {
+	minute := r.end()/60 + 1
+	if r.due != 0 && r.due <= minute {
+		return
+	}
+	r.due = minute
+	l.due[int64(minute)] = append(l.due[int64(minute)], k)
+}
+
+// reschedule puts a row that Expire found alive back into its place.
+func (l *List) reschedule(t *table, k key, r row, now time.Time) {
+	if int64(r.due)*60 <= now.Unix() {
+		r.due = 0
+		l.remember(k, &r)
+	}
+	t.put(k, r)
+}
+
+// Rules returns what the kernel must hold, most urgent first: protected
+// prefixes, passes, then blocks, newest first.
+func (l *List) Rules(now time.Time) iter.Seq[tocsin.Rule] {
+	return func(yield func(tocsin.Rule) bool) {
+		for _, p := range l.protect {
+			if !yield(tocsin.Rule{Prefix: p, Action: tocsin.Pass, Until: now.AddDate(10, 0, 0)}) {
+				return
+			}
+		}
+		for k, r := range l.passes.rows {
+			if r.live(now) && !slices.Contains(l.protect, k.prefix()) && !yield(r.rule(k, tocsin.Pass)) {
+				return
+			}
+		}
+		for _, k := range l.blocks.newest(now) {
+			if r, ok := l.passes.rows[k]; ok && r.live(now) {
+				continue
+			}
+			if !yield(l.blocks.rows[k].rule(k, tocsin.Block)) {
+				return
+			}
+		}
+	}
+}

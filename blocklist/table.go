@@ -1,0 +1,143 @@
+package blocklist
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+)
+
+// A key is a prefix in 17 bytes and without a pointer, so that a million of
+// them cost the garbage collector nothing.
+type key struct {
+	addr [16]byte
+	bits uint8 // of an IPv4 prefix: 128 more, to tell 192.0.2.0/24 from its mapped form
+}
+
+const v4 = 128
+
+func keyOf(p netip.Prefix) key {
+	k := key{addr: p.Addr().As16(), bits: uint8(p.Bits())}
+	if p.Addr().Is4() {
+		k.bits += v4 + 1 // 129..161, above every IPv6 length
+	}
+	return k
+}
+
+func (k key) prefix() netip.Prefix {
+	a := netip.AddrFrom16(k.addr)
+	if k.bits > v4 {
+		return netip.PrefixFrom(a.Unmap(), int(k.bits)-v4-1)
+	}
+	return netip.PrefixFrom(a, int(k.bits))
+}
+
+// A row is what the origins decided about one prefix, in seconds since 1970.
+type row struct {
+	at    uint32          // of the newest decision
+	until [origins]uint32 // by origin; 0 is no decision
+	hits  uint32          // packets dropped, by sample
+	last  uint32          // when the last sample came, 0 is never
+	due   uint32          // minute at which Expire looks at it, 0 is none
+}
+
+func (r *row) set(d tocsin.Decision) {
+	r.at = seconds(d.At)
+	r.until[d.Origin] = seconds(d.Until)
+}
+
+func (r row) end() uint32 { return slices.Max(r.until[:]) }
+
+func (r row) live(now time.Time) bool { return int64(r.end()) > now.Unix() }
+
+func (r row) rule(k key, a tocsin.Action) tocsin.Rule {
+	return tocsin.Rule{Prefix: k.prefix(), Action: a, Until: time.Unix(int64(r.end()), 0)}
+}
+
+// seconds rounds up: a rule never ends before its decision says.
+func seconds(t time.Time) uint32 {
+	s := t.Unix()
+	if t.Nanosecond() > 0 {
+		s++
+	}
+	return uint32(min(max(s, 1), 1<<32-1))
+}
+
+// A table finds rows by exact prefix, and by address: one look-up per prefix
+// length in use.
+type table struct {
+	rows    map[key]row
+	lengths [2 * v4]int // rows by key.bits
+}
+
+func newTable() table { return table{rows: make(map[key]row)} }
+
+func (t *table) put(k key, r row) {
+	if _, held := t.rows[k]; !held {
+		t.lengths[k.bits]++
+	}
+	t.rows[k] = r
+}
+
+func (t *table) drop(k key) {
+	if _, held := t.rows[k]; held {
+		t.lengths[k.bits]--
+		delete(t.rows, k)
+	}
+}
+
+// covering returns the widest prefix in force that holds all of p.
+func (t *table) covering(p netip.Prefix, now time.Time) (key, bool) {
+	base := 0
+	if p.Addr().Is4() {
+		base = v4 + 1
+	}
+	for bits := 0; bits <= p.Bits(); bits++ {
+		if t.lengths[base+bits] == 0 {
+			continue
+		}
+		wide, err := p.Addr().Prefix(bits)
+		if err != nil {
+			return key{}, false
+		}
+		if k := keyOf(wide); t.rows[k].live(now) {
+			return k, true
+		}
+	}
+	return key{}, false
+}
+
+// newest returns the keys in force, the newest decision first; ties by prefix,
+// so that the order is always the same.
+func (t *table) newest(now time.Time) []key {
+	type item struct {
+		k  key
+		at uint32
+	}
+	items := make([]item, 0, len(t.rows))
+	for k, r := range t.rows {
+		if r.live(now) {
+			items = append(items, item{k, r.at})
+		}
+	}
+	slices.SortFunc(items, func(a, b item) int {
+		if c := cmp.Compare(b.at, a.at); c != 0 {
+			return c
+		}
+		return compare(a.k, b.k)
+	})
+	keys := make([]key, len(items))
+	for i, it := range items {
+		keys[i] = it.k
+	}
+	return keys
+}
+
+func compare(a, b key) int {
+	if c := slices.Compare(a.addr[:], b.addr[:]); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.bits, b.bits)
+}
