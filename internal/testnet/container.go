@@ -51,8 +51,12 @@ func (n *Net) Container() (*Host, error) {
 func bridge(nl *netlink.Handle) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "br0"
-	br := &netlink.Bridge{LinkAttrs: attrs}
+	snoop := false // or neighbour discovery waits for a querier
+	br := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snoop}
 	if err := nl.LinkAdd(br); err != nil {
+		return err
+	}
+	if err := nl.LinkSetUp(br); err != nil {
 		return err
 	}
 	port, err := nl.LinkByName("ctr0")
@@ -60,9 +64,6 @@ func bridge(nl *netlink.Handle) error {
 		return err
 	}
 	if err := nl.LinkSetMaster(port, br); err != nil {
-		return err
-	}
-	if err := nl.LinkSetUp(br); err != nil {
 		return err
 	}
 	for _, p := range []netip.Prefix{netip.PrefixFrom(bridge4, 24), netip.PrefixFrom(bridge6, 64)} {

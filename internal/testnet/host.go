@@ -41,6 +41,10 @@ func newHost(name, link string) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("testnet: %s: %w", name, err)
 	}
+	// Nobody else can have our addresses, and the check would take a second.
+	if err := h.Sysctl("net/ipv6/conf/default/accept_dad", "0"); err != nil {
+		return nil, err
+	}
 	err = h.edit(func(nl *netlink.Handle) error {
 		lo, err := nl.LinkByName("lo")
 		if err != nil {

@@ -137,9 +137,6 @@ func cable(a *Host, aName string, b *Host, bName string) error {
 		h    *Host
 		name string
 	}{{a, aName}, {b, bName}} {
-		if err := e.h.Sysctl("net/ipv6/conf/"+e.name+"/accept_dad", "0"); err != nil {
-			return err
-		}
 		err := e.h.edit(func(nl *netlink.Handle) error {
 			l, err := nl.LinkByName(e.name)
 			if err != nil {
