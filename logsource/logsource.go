@@ -16,7 +16,9 @@ const MaxLine = 64 << 10
 
 // A Line is one log line and what vouches for it.
 type Line struct {
-	// Text has no line end. It is valid only until emit returns.
+	// Text has no line end. It is valid only until emit returns. A Line without
+	// Text only brings its Mark: a source emits one at the start, before any
+	// line, so that nothing is lost if the reader dies with none seen.
 	Text []byte
 	// At is the time stamp of a source that keeps it apart from the text; zero
 	// where it stands inside Text.
@@ -51,9 +53,15 @@ type Writer struct {
 }
 
 // A Mark says how far a source was read, in the source's own terms: store it,
-// hand it back to resume, but never interpret it. The zero Mark means from the
-// beginning of what is kept, or from now, as the source is told.
+// hand it back to resume, but never interpret it. A source has several streams
+// of marks (a file of a pattern each, lines read back apart from live ones): of
+// each [Mark.Stream] keep the newest Mark, and hand all of them back. A Mark
+// equal to the one kept need not be stored again.
 type Mark [8]uint64
+
+// Stream tells the streams of one source apart; 0 is that of the zero Mark,
+// which need not be kept.
+func (m Mark) Stream() uint64 { return m[0] }
 
 // A Source reads lines until ctx ends.
 type Source interface {
