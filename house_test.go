@@ -23,7 +23,7 @@ var tiers = [][]string{
 	{"."},               // 0 the words
 	{"internal/logkey"}, // 0 plumbing
 	{"internal/nflog", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet", "internal/deps"}, // 0
-	{"internal/window"}, // 1 pure: bounded counts
+	{"internal/window", "internal/accounts"},                      // 1 pure: bounded counts, names everybody knows
 	{"authlog", "sighting", "blocklist", "firewall", "logsource"}, // 1 pure
 	{"detect"},                // 2 pure: one device
 	{"watch"},                 // 3 pure: one device, composed
@@ -40,7 +40,7 @@ var tiers = [][]string{
 // only what pureStd lists: no clock, no files, no sockets, no log.
 var (
 	pure = []string{
-		".", "internal/window", "authlog", "sighting", "blocklist", "firewall", "logsource", "detect", "watch",
+		".", "internal/window", "internal/accounts", "authlog", "sighting", "blocklist", "firewall", "logsource", "detect", "watch",
 	}
 	pureStd = []string{
 		"bytes", "cmp", "container/heap", "context", "crypto/hmac", "crypto/sha256",
