@@ -107,7 +107,7 @@ func (l *List) Decide(d tocsin.Decision, now time.Time) (tocsin.Change, Verdict)
 }
 
 func (l *List) pass(k key, d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
-	if _, held := l.passes.rows[k]; !held && len(l.passes.rows) >= l.limits.Passes {
+	if !l.passes.has(k) && len(l.passes.rows) >= l.limits.Passes {
 		return tocsin.Change{}, Full
 	}
 	r := l.passes.rows[k]
@@ -127,7 +127,7 @@ func (l *List) block(k key, d tocsin.Decision, now time.Time) (tocsin.Change, Ve
 			if !ok {
 				return tocsin.Change{}, Full
 			}
-			c = l.drop(victim, d.Origin, now)
+			c = l.drop(&l.blocks, victim, tocsin.Block, d.Origin, now)
 		}
 		l.count[d.Origin]++
 	}
@@ -153,7 +153,7 @@ func (l *List) Lift(d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
 	for k, r := range l.blocks.rows {
 		p := k.prefix()
 		if d.Prefix.Bits() <= p.Bits() && d.Prefix.Overlaps(p) {
-			l.forget(k, r)
+			l.forget(&l.blocks, k)
 			c.Remove = append(c.Remove, r.rule(k, tocsin.Block))
 		}
 	}
@@ -163,68 +163,53 @@ func (l *List) Lift(d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
 // End takes back what origin decided about exactly p: a block, or a pass.
 // ok is false where it had decided nothing.
 func (l *List) End(p netip.Prefix, a tocsin.Action, origin tocsin.Origin, now time.Time) (c tocsin.Change, ok bool) {
-	k := keyOf(p.Masked())
-	if a == tocsin.Block {
-		if l.blocks.rows[k].until[origin] == 0 {
-			return c, false
-		}
-		return l.drop(k, origin, now), true
+	t, k := &l.blocks, keyOf(p.Masked())
+	if a == tocsin.Pass {
+		t = &l.passes
 	}
-	r, ok := l.passes.rows[k]
-	if !ok || r.until[origin] == 0 {
+	if t.rows[k].until[origin] == 0 {
 		return c, false
 	}
-	r.until[origin] = 0
-	if r.end() > 0 {
-		l.passes.put(k, r)
-		return tocsin.Change{Add: []tocsin.Rule{r.rule(k, tocsin.Pass)}}, true
-	}
-	return l.endPass(k, r, now), true
+	return l.drop(t, k, a, origin, now), true
 }
 
-// Expire forgets what has ended by now and returns what the kernel cannot end
-// by itself: a block that a pass stood in front of comes back. The kernel's own
-// copies of ended rules have gone by their own deadline; removing them again
-// does no harm.
-func (l *List) Expire(now time.Time) tocsin.Change {
-	var c tocsin.Change
+// Expire forgets what has ended by now. The kernel needs no word of it: there,
+// each rule ends by its own deadline.
+func (l *List) Expire(now time.Time) {
 	for minute, keys := range l.due {
 		if minute*60 > now.Unix() {
 			continue
 		}
 		delete(l.due, minute)
 		for _, k := range keys {
-			l.expire(k, now, &c)
+			if r, ok := l.passes.rows[k]; ok {
+				l.expire(&l.passes, k, r, now)
+			}
+			if r, ok := l.blocks.rows[k]; ok {
+				l.expire(&l.blocks, k, r, now)
+			}
 		}
 	}
-	return c
 }
 
-func (l *List) expire(k key, now time.Time, c *tocsin.Change) {
-	if r, ok := l.passes.rows[k]; ok {
-		if r.live(now) {
-			l.reschedule(&l.passes, k, r, now)
-		} else {
-			end := l.endPass(k, r, now)
-			c.Add, c.Remove = append(c.Add, end.Add...), append(c.Remove, end.Remove...)
-		}
-	}
-	r, ok := l.blocks.rows[k]
-	if !ok {
-		return
-	}
+func (l *List) expire(t *table, k key, r row, now time.Time) {
 	if !r.live(now) {
-		l.forget(k, r)
-		c.Remove = append(c.Remove, r.rule(k, tocsin.Block))
+		l.forget(t, k)
 		return
 	}
 	for o, until := range r.until {
 		if until != 0 && int64(until) <= now.Unix() {
 			r.until[o] = 0
-			l.count[o]--
+			if t == &l.blocks {
+				l.count[o]--
+			}
 		}
 	}
-	l.reschedule(&l.blocks, k, r, now)
+	if int64(r.due)*60 <= now.Unix() {
+		r.due = 0
+		l.remember(k, &r)
+	}
+	t.put(k, r)
 }
 
 // Next returns when Expire has something to do, if ever.
@@ -238,39 +223,33 @@ func (l *List) Next() (time.Time, bool) {
 	return time.Unix(first*60, 0), ok
 }
 
-// endPass drops a pass; a block behind it comes into force.
-func (l *List) endPass(k key, r row, now time.Time) tocsin.Change {
-	l.passes.drop(k)
-	if b, ok := l.blocks.rows[k]; ok && b.live(now) {
-		return tocsin.Change{Add: []tocsin.Rule{b.rule(k, tocsin.Block)}}
-	}
-	delete(l.reasons, k)
-	return tocsin.Change{Remove: []tocsin.Rule{r.rule(k, tocsin.Pass)}}
-}
-
-// drop ends one origin's block of k.
-func (l *List) drop(k key, origin tocsin.Origin, now time.Time) tocsin.Change {
-	r := l.blocks.rows[k]
+// drop ends one origin's word about k and returns what the kernel must change:
+// the other origins' words may still stand.
+func (l *List) drop(t *table, k key, a tocsin.Action, origin tocsin.Origin, now time.Time) tocsin.Change {
+	r := t.rows[k]
 	old := r
 	r.until[origin] = 0
-	l.count[origin]--
-	if r.live(now) {
-		l.blocks.put(k, r)
-		return tocsin.Change{Add: []tocsin.Rule{r.rule(k, tocsin.Block)}}
+	if t == &l.blocks {
+		l.count[origin]--
 	}
-	l.blocks.drop(k)
-	delete(l.reasons, k)
-	return tocsin.Change{Remove: []tocsin.Rule{old.rule(k, tocsin.Block)}}
+	t.put(k, r)
+	if r.live(now) {
+		return tocsin.Change{Add: []tocsin.Rule{r.rule(k, a)}}
+	}
+	l.forget(t, k)
+	return tocsin.Change{Remove: []tocsin.Rule{old.rule(k, a)}}
 }
 
-func (l *List) forget(k key, r row) {
-	for o, until := range r.until {
-		if until != 0 {
-			l.count[o]--
+func (l *List) forget(t *table, k key) {
+	if t == &l.blocks {
+		for o, until := range t.rows[k].until {
+			if until != 0 {
+				l.count[o]--
+			}
 		}
 	}
-	l.blocks.drop(k)
-	if _, passed := l.passes.rows[k]; !passed {
+	t.drop(k)
+	if !l.passes.has(k) && !l.blocks.has(k) {
 		delete(l.reasons, k)
 	}
 }
@@ -318,15 +297,6 @@ func (l *List) remember(k key, r *row) {
 	l.due[int64(minute)] = append(l.due[int64(minute)], k)
 }
 
-// reschedule puts a row that Expire found alive back into its place.
-func (l *List) reschedule(t *table, k key, r row, now time.Time) {
-	if int64(r.due)*60 <= now.Unix() {
-		r.due = 0
-		l.remember(k, &r)
-	}
-	t.put(k, r)
-}
-
 // Rules returns what the kernel must hold, most urgent first: protected
 // prefixes, passes, then blocks, newest first.
 func (l *List) Rules(now time.Time) iter.Seq[tocsin.Rule] {
@@ -342,9 +312,6 @@ func (l *List) Rules(now time.Time) iter.Seq[tocsin.Rule] {
 			}
 		}
 		for _, k := range l.blocks.newest(now) {
-			if r, ok := l.passes.rows[k]; ok && r.live(now) {
-				continue
-			}
 			if !yield(l.blocks.rows[k].rule(k, tocsin.Block)) {
 				return
 			}

@@ -170,7 +170,7 @@ func (l *List) Protect(prefixes []netip.Prefix, now time.Time) tocsin.Change {
 	l.protect = next
 	for k, r := range l.blocks.rows {
 		if l.Protected(k.prefix()) {
-			l.forget(k, r)
+			l.forget(&l.blocks, k)
 			c.Remove = append(c.Remove, r.rule(k, tocsin.Block))
 		}
 	}

@@ -73,15 +73,17 @@ type table struct {
 
 func newTable() table { return table{rows: make(map[key]row)} }
 
+func (t *table) has(k key) bool { _, held := t.rows[k]; return held }
+
 func (t *table) put(k key, r row) {
-	if _, held := t.rows[k]; !held {
+	if !t.has(k) {
 		t.lengths[k.bits]++
 	}
 	t.rows[k] = r
 }
 
 func (t *table) drop(k key) {
-	if _, held := t.rows[k]; held {
+	if t.has(k) {
 		t.lengths[k.bits]--
 		delete(t.rows, k)
 	}

@@ -28,6 +28,7 @@ const (
 // An Order is a Verb about a prefix, for a time.
 type Order struct {
 	Verb   Verb          `json:"verb"`
+	Of     Verb          `json:"of,omitempty"` // which order an End takes back: Block or Allow
 	Prefix netip.Prefix  `json:"prefix"`
 	For    time.Duration `json:"for_ns,omitempty"` // 0 is the verb's usual time
 	Note   string        `json:"note,omitempty"`   // why, for whoever reads the rules later
