@@ -1,0 +1,69 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Sample returns a file that sets every key to its default, each with a word on
+// what it is: commented out, so that it changes nothing.
+func Sample() string {
+	var b strings.Builder
+	b.WriteString("# Configuration of tocsin guard. Every key is optional; what is commented out\n" +
+		"# shows the default. Check changes with: tocsin guard --check\n")
+	c := Default()
+	table := ""
+	for _, s := range settings {
+		t, key, _ := strings.Cut(s.key, ".")
+		if t != table {
+			table = t
+			fmt.Fprintf(&b, "\n[%s]\n", t)
+		}
+		if s.doc != "" {
+			fmt.Fprintf(&b, "# %s\n", s.doc)
+		}
+		fmt.Fprintf(&b, "# %s = %s\n", key, literal(s.at(&c)))
+	}
+	b.WriteString(`
+# A log file to read besides the journal and the well-known ones. With service,
+# the file is taken for one that only this service writes.
+# [[log]]
+# path = "/srv/nextcloud/data/nextcloud.log"
+# service = "nextcloud"
+`)
+	return b.String()
+}
+
+// literal writes a value as TOML.
+func literal(v any) string {
+	switch v := v.(type) {
+	case *string:
+		return fmt.Sprintf("%q", *v)
+	case *time.Duration:
+		s := v.String() // 10m0s, 24h0m0s
+		s = strings.TrimSuffix(s, "0s")
+		if strings.HasSuffix(s, "h0m") {
+			s = strings.TrimSuffix(s, "0m")
+		}
+		return fmt.Sprintf("%q", s)
+	case *[]string:
+		words := make([]string, len(*v))
+		for i, w := range *v {
+			words[i] = fmt.Sprintf("%q", w)
+		}
+		return "[" + strings.Join(words, ", ") + "]"
+	case *[]netip.Prefix:
+		words := make([]string, len(*v))
+		for i, w := range *v {
+			words[i] = fmt.Sprintf("%q", w)
+		}
+		return "[" + strings.Join(words, ", ") + "]"
+	case *bool:
+		return fmt.Sprint(*v)
+	case *int:
+		return fmt.Sprint(*v)
+	}
+	return ""
+}
