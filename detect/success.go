@@ -1,0 +1,83 @@
+package detect
+
+import (
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/internal/window"
+)
+
+// success is remembered of one account that got in from one source: only if it
+// excuses.
+type success struct {
+	at      uint32
+	excused uint16 // failures it has excused since
+	local   bool   // could have been forged on this device
+}
+
+// pair is the key of a source and an account in the table of successes. It must
+// be found from a remembered failure, so it rests on the tag's hash alone.
+func (d *Detector) pair(source uint64, t tag) uint64 {
+	return d.policy.Seed.Hash2(source, uint64(t&^flags))
+}
+
+func (d *Detector) success(o *observed) (facts tocsin.FactSet) {
+	s := d.sources.Get(o.key)
+	blocked := o.blocked || !o.live && s != nil && s.blockEnd > o.at
+	if blocked {
+		facts = facts.With(tocsin.SuccessFromBlocked)
+	}
+	if o.guest {
+		return facts // lets anybody in: proves nothing, and compromises nobody
+	}
+	own, others := d.unexcused(s, o)
+	if others > 0 || d.policy.Suspicious > 0 && own >= d.policy.Suspicious {
+		facts = facts.With(tocsin.SuccessAfterFailures)
+	}
+	if !blocked && others == 0 && o.Provenance != tocsin.Network {
+		d.remember(o)
+	}
+	return facts
+}
+
+// unexcused counts the source's failures on this account within a day, and
+// within a week those on other accounts that did not themselves get in from
+// there. A failure without an account is held against nobody.
+func (d *Detector) unexcused(s *source, o *observed) (own, others int) {
+	if s == nil {
+		return 0, 0
+	}
+	for _, e := range s.failures.Events() {
+		switch {
+		case e.Tag&nameless != 0 || e.At > o.at || o.at-e.At >= weekSeconds:
+		case same(e.Tag, o.tag):
+			if o.at-e.At < span(daySpan) {
+				own++
+			}
+		case !d.gotIn(o, e):
+			others++
+		}
+	}
+	return own, others
+}
+
+func (d *Detector) gotIn(o *observed, e window.Event) bool {
+	s := d.successes.Get(d.pair(o.key, e.Tag))
+	return s != nil && within(s.at, o.at, weekSeconds) && (!s.local || e.Tag&local != 0)
+}
+
+// remember notes a success and forgets the mistyping just before it.
+func (d *Detector) remember(o *observed) {
+	s := d.sources.Touch(o.key)
+	fast := d.limits.fast.within
+	s.failures.Drop(func(e window.Event) bool {
+		return same(e.Tag, o.tag) && e.Tag&nameless == 0 && e.At <= o.at && o.at-e.At < fast &&
+			(!o.local() || e.Tag&local != 0)
+	})
+	s.runs = 0
+	if s.good <= o.at && (!o.local() || s.goodLocal || !within(s.good, o.at, weekSeconds)) {
+		s.good, s.goodLocal = o.at, o.local()
+	}
+	w := d.successes.Touch(d.pair(o.key, o.tag))
+	if w.at <= o.at && (!o.local() || w.local || !within(w.at, o.at, weekSeconds)) {
+		*w = success{at: o.at, local: o.local()}
+	}
+}
