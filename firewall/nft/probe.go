@@ -1,0 +1,80 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
+
+	"github.com/tocsin-io/tocsin/firewall"
+)
+
+// probe makes a throw-away table with all that the real one needs, but for the
+// hook, looks an element up in it, and deletes it: what a kernel can do is not
+// to be told from its version. A kernel without log groups only costs samples.
+func (f *Filter) probe() error {
+	if _, err := f.ask.hasTable(); err != nil {
+		return missing(err)
+	}
+	real := f.table
+	defer func() { f.table, f.ask.table = real, real.Name }()
+	f.table = &nftables.Table{Name: real.Name + ".probe", Family: real.Family}
+	f.ask.table = f.table.Name
+
+	f.sampled = true
+	held, err := f.try()
+	if err != nil && !errors.Is(err, os.ErrPermission) {
+		f.sampled = false
+		var plain error
+		if held, plain = f.try(); plain == nil {
+			f.log.Warn("this kernel cannot sample what it drops", "err", err)
+		}
+		err = plain
+	}
+	if err != nil {
+		return missing(err)
+	}
+	if !held {
+		return fmt.Errorf("nft: probe: %w: a set forgot its element", firewall.ErrUnsupported)
+	}
+	return nil
+}
+
+// try makes the table, asks, and deletes it.
+func (f *Filter) try() (held bool, err error) {
+	f.conn.AddTable(f.table) // one may be left of a process that was killed here
+	f.conn.DelTable(f.table)
+	f.skeleton(false)
+	f.generation(1)
+	f.dispatch(1)
+	p := netip.MustParsePrefix("192.0.2.1/32")
+	id := setID{gen: 1, bits: 32}
+	if err := f.addSet(id); err != nil {
+		return false, err
+	}
+	e := nftables.SetElement{Key: p.Addr().AsSlice(), Timeout: time.Minute}
+	if err := f.conn.SetAddElements(f.set(id), []nftables.SetElement{e}); err != nil {
+		return false, err
+	}
+	if err := f.flush(); err != nil {
+		return false, err
+	}
+	held, err = f.ask.holds(id, p)
+	f.conn.DelTable(f.table)
+	return held, errors.Join(err, f.flush())
+}
+
+// missing explains an error of the first questions: a kernel without nf_tables
+// does not know the message at all.
+func missing(err error) error {
+	for _, no := range []error{unix.EINVAL, unix.ENOENT, unix.ENOSYS} {
+		if errors.Is(err, no) {
+			return fmt.Errorf("nft: probe: %w: nf_tables is missing or incomplete (%v)", firewall.ErrUnsupported, err)
+		}
+	}
+	return explain("probe", err)
+}

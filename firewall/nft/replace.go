@@ -1,0 +1,144 @@
+package nft
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/google/nftables"
+
+	"github.com/tocsin-io/tocsin"
+)
+
+// Replace implements [firewall.Filter]. The new rules are a generation of their
+// own, put into force beside the old one by the first transaction, with the
+// first 20,000 of them; the last transaction removes the old generation. In
+// between both block, and both pass.
+//
+// A rule that comes twice in all, in different transactions, keeps its first
+// end on kernels before 6.12.
+func (f *Filter) Replace(ctx context.Context, all iter.Seq[tocsin.Rule]) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("nft: replace: %w", err)
+	}
+	old, err := f.read()
+	if err != nil {
+		return err
+	}
+	r := &replacing{f: f, old: old, gen: old.next(), made: make(map[setID]bool)}
+	if err := r.run(ctx, all); err != nil {
+		r.undo()
+		return err
+	}
+	f.state = state{exists: true, gens: []int{r.gen}, sets: r.made}
+	return nil
+}
+
+// replacing is a Replace under way.
+type replacing struct {
+	f       *Filter
+	old     state
+	gen     int
+	made    map[setID]bool // sets of the new generation, in the kernel or queued
+	begun   bool           // the first transaction is in force
+	pending int            // elements queued, in part
+	part    map[setID][]nftables.SetElement
+}
+
+func (r *replacing) run(ctx context.Context, all iter.Seq[tocsin.Rule]) error {
+	r.part = make(map[setID][]nftables.SetElement)
+	now := time.Now()
+	for rule := range all {
+		k, err := keyOf(rule)
+		if err != nil {
+			return err
+		}
+		left, live := life(rule.Until, now)
+		if !live {
+			continue
+		}
+		if r.pending == r.f.most { // only now, so that the last transaction is not empty
+			if err := r.send(ctx, false); err != nil {
+				return err
+			}
+			now = time.Now()
+		}
+		id := setOf(k.prefix, k.action, r.gen)
+		r.part[id] = append(r.part[id], nftables.SetElement{Key: k.prefix.Addr().AsSlice(), Timeout: left})
+		r.pending++
+		if k.action == tocsin.Block && r.f.cutter != nil && !r.begun {
+			r.f.cutter.Cut(k.prefix)
+		}
+	}
+	return r.send(ctx, true)
+}
+
+// send is one transaction of Replace.
+func (r *replacing) send(ctx context.Context, last bool) error {
+	f := r.f
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("nft: replace: %w", err)
+	}
+	if !r.begun {
+		f.skeleton(true)
+		f.generation(r.gen)
+		if !last {
+			f.dispatch(append(slices.Clone(r.old.gens), r.gen)...)
+		}
+	}
+	if err := r.elements(); err != nil {
+		return explain("replace", err)
+	}
+	if last {
+		f.dispatch(r.gen)
+		for _, g := range r.old.gens {
+			f.dropGeneration(g, r.old)
+		}
+	}
+	if err := f.flush(); err != nil {
+		return explain("replace", err)
+	}
+	r.begun = true
+	clear(r.part)
+	r.pending = 0
+	return nil
+}
+
+func (r *replacing) elements() error {
+	for id, es := range r.part {
+		if !r.made[id] {
+			if err := r.f.addSet(id); err != nil {
+				return err
+			}
+			r.made[id] = true
+		}
+		for part := range slices.Chunk(es, perCall) {
+			if err := r.f.conn.SetAddElements(r.f.set(id), part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// undo takes back a Replace that stopped half-way, if there was something in
+// force before; otherwise half of the rules is better than none. Where even
+// that fails, the next Replace finds both generations and removes them.
+func (r *replacing) undo() {
+	f := r.f
+	if r.begun && r.old.exists {
+		f.dispatch(r.old.gens...)
+		f.dropGeneration(r.gen, state{sets: r.made})
+		if f.flush() == nil {
+			f.state = r.old
+			return
+		}
+	}
+	if now, err := f.read(); err == nil && now.exists {
+		f.state = now
+	}
+}
