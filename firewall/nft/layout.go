@@ -40,6 +40,19 @@ func (id setID) String() string {
 	return fmt.Sprintf("%s_%d_%d", family(id.pass, id.six), id.bits, id.gen)
 }
 
+// number tells sets of one transaction apart, and is never 0: the library would
+// then count on a variable that other filters of the process share.
+func (id setID) number() uint32 {
+	n := uint32(id.gen)<<16 | uint32(id.bits)
+	if id.pass {
+		n |= 1 << 8
+	}
+	if id.six {
+		n |= 1 << 9
+	}
+	return n
+}
+
 // chain returns the chain whose rules look the set up.
 func (id setID) chain() string { return genChain(id.pass, id.six, id.gen) }
 
@@ -88,7 +101,7 @@ func setOf(p netip.Prefix, a tocsin.Action, gen int) setID {
 }
 
 func (f *Filter) set(id setID) *nftables.Set {
-	s := &nftables.Set{Table: f.table, Name: id.String(), KeyType: nftables.TypeIPAddr, HasTimeout: true}
+	s := &nftables.Set{Table: f.table, ID: id.number(), Name: id.String(), KeyType: nftables.TypeIPAddr, HasTimeout: true}
 	if id.six {
 		s.KeyType = nftables.TypeIP6Addr
 	}
