@@ -59,7 +59,9 @@ func count(n *uint16, start *uint32, at, span uint32) int {
 
 const weekSeconds = uint32(Week / 1e9)
 
-// within reports whether then is a time, and at most span before at or after it.
+// within reports whether then is a time, and less than span away from at. Later
+// counts as well as earlier, since lines come out of order; far ahead is a clock
+// that was wrong.
 func within(then, at, span uint32) bool {
-	return then != 0 && (then >= at || at-then < span)
+	return then != 0 && max(then, at)-min(then, at) < span
 }

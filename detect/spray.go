@@ -84,6 +84,9 @@ func (a *sprayed) turn(o *observed, length uint32) bool {
 	}
 	if ahead || o.at > a.start && o.at-a.start >= 4*length {
 		*a = sprayed{start: o.at, told: a.told}
+		if ahead {
+			a.told = 0
+		}
 	}
 	for o.at > a.start && o.at-a.start >= length {
 		copy(a.quarter[1:], a.quarter[:3])
