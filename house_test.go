@@ -22,7 +22,7 @@ const module = "github.com/tocsin-io/tocsin"
 var tiers = [][]string{
 	{"."},               // 0 the words
 	{"internal/logkey"}, // 0 plumbing
-	{"internal/nflog", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet", "internal/deps"}, // 0
+	{"internal/nflog", "internal/power", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet", "internal/deps"}, // 0
 	{"internal/window", "internal/accounts"},                      // 1 pure: bounded counts, names everybody knows
 	{"authlog", "sighting", "blocklist", "firewall", "logsource"}, // 1 pure
 	{"detect"},                // 2 pure: one device

@@ -22,6 +22,7 @@ const maxFile = 1 << 20
 type Config struct {
 	State   string // folder that is remembered over restarts
 	Socket  string // control socket
+	User    string // whom a guard started by root becomes; "" is tocsin if there is one
 	Group   string // whose members may give orders; "" is root alone
 	Metrics string // address that serves Prometheus metrics; "" is none
 	Device  string // name of this device; "" is the host name
@@ -91,6 +92,7 @@ type setting struct {
 var settings = []setting{
 	{"guard.state", "folder that keeps what is remembered over a restart", func(c *Config) any { return &c.State }},
 	{"guard.socket", "control socket for tocsin block, unblock, allow, rules and status", func(c *Config) any { return &c.Socket }},
+	{"guard.user", "user that a guard started by root becomes; empty is tocsin, if there is such a user", func(c *Config) any { return &c.User }},
 	{"guard.group", "group whose members may use it besides root", func(c *Config) any { return &c.Group }},
 	{"guard.metrics", `address that serves Prometheus metrics, such as "127.0.0.1:9470"; empty is none`, func(c *Config) any { return &c.Metrics }},
 	{"guard.device", "name of this device; empty is its host name", func(c *Config) any { return &c.Device }},
