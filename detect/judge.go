@@ -23,7 +23,11 @@ type verdict struct {
 }
 
 // limits are the policy's in seconds.
-type limits struct{ fast, day, week, personFast, personDay, probes, spray limit }
+type limits struct {
+	fast, day, week, personFast, personDay, probes, spray limit
+
+	least int // failures below which no limit can be reached
+}
 
 type limit struct {
 	count  int
@@ -37,10 +41,18 @@ func newLimits(p Policy) limits {
 		}
 		return limit{min(l.Count, most), span(min(l.Within, MaxMemory))}
 	}
-	return limits{
-		cut(p.Fast, MaxCount), cut(p.Day, MaxCount), cut(p.Weekly, MaxCount),
-		cut(p.PersonFast, MaxCount), cut(p.PersonDay, 1<<15), cut(p.Probes, 1<<15), cut(p.Spray, MaxSpray),
+	l := limits{
+		fast: cut(p.Fast, MaxCount), day: cut(p.Day, MaxCount), week: cut(p.Weekly, MaxCount),
+		personFast: cut(p.PersonFast, MaxCount), personDay: cut(p.PersonDay, 1<<15),
+		probes: cut(p.Probes, 1<<15), spray: cut(p.Spray, MaxSpray),
+		least: MaxCount + 1,
 	}
+	for _, one := range []limit{l.fast, l.day, l.week, l.personFast} {
+		if one.within > 0 {
+			l.least = min(l.least, one.count)
+		}
+	}
+	return l
 }
 
 // judge weighs the failures of a source. Lines that nobody could forge are
@@ -50,6 +62,9 @@ func (d *Detector) judge(s *source, all *window.Recent, o *observed) verdict {
 	runs := 0
 	if person(list, o.at) {
 		runs = count(&s.runs, &s.runStart, o.at, d.limits.personDay.within)
+	}
+	if len(list) < d.limits.least && runs < d.limits.personDay.count {
+		return verdict{}
 	}
 	if !forgeable(list) {
 		return d.limits.weigh(list, o.at, runs)
@@ -63,8 +78,8 @@ func (d *Detector) judge(s *source, all *window.Recent, o *observed) verdict {
 				n++
 			}
 		}
-		// How many of a person's failures were firm is not remembered.
-		if v := d.limits.weigh(firm[:n], o.at, 0); v.decided {
+		// How many of a person's failures were firm is not remembered: those left.
+		if v := d.limits.weigh(firm[:n], o.at, min(runs, n)); v.decided {
 			return v
 		}
 	}
@@ -83,9 +98,9 @@ func forgeable(list []window.Event) bool {
 }
 
 // weigh applies the limits to failures, newest first. Runs is how often a person
-// failed within a day.
+// failed within a day, 0 for who is none.
 func (l *limits) weigh(list []window.Event, at uint32, runs int) verdict {
-	if person(list, at) {
+	if runs > 0 {
 		if l.personDay.within > 0 && runs >= l.personDay.count {
 			return verdict{decided: true, count: runs, span: l.personDay.within}
 		}

@@ -1,7 +1,6 @@
 package detect
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -14,120 +13,126 @@ import (
 const maxNamed = 3
 
 // reason says in one line for a person why o's source is blocked. Nothing in it
-// but the account just tried is the attacker's text, and that is quoted.
+// but the account just tried and the service is text from outside, and that is
+// quoted. It is written into one buffer: a flood decides often.
 func (d *Detector) reason(o *observed, v verdict, all *window.Recent) tocsin.Reason {
-	var s string
+	var buf [256]byte
+	b := buf[:0]
 	switch v.rule {
 	case byProbes:
-		s = fmt.Sprintf("%d connections without a log-in %s", v.count, during(v.span))
+		b = append(strconv.AppendInt(b, int64(v.count), 10), " connections without a log-in "...)
+		b = appendSpan(b, v.span)
 	case byInstant:
-		s = "tried " + plain(o.Account) + ", an account that nobody honest uses"
+		b = append(appendName(append(b, "tried "...), o.Account), ", an account that nobody honest uses"...)
 	case bySpray:
-		s = fmt.Sprintf("one of at least %d sources that tried %s within a day", v.count, plain(o.Account))
+		b = append(strconv.AppendInt(append(b, "one of at least "...), int64(v.count), 10), " sources that tried "...)
+		b = append(appendName(b, o.Account), " within a day"...)
 	case byGuesses:
-		s = "tried " + d.tried(o, all) + " " + during(v.span)
+		b = append(d.appendTried(append(b, "tried "...), o, all), ' ')
+		b = appendSpan(b, v.span)
 	default:
-		s = fmt.Sprintf("%d failures %s", v.count, during(v.span))
-		if list := d.tried(o, all); list != "" {
-			s += ": " + list
+		b = append(strconv.AppendInt(b, int64(v.count), 10), " failures "...)
+		b = appendSpan(b, v.span)
+		before := len(b)
+		if b = d.appendTried(append(b, ": "...), o, all); len(b) == before+2 {
+			b = b[:before] // no line told an account
 		}
 	}
-	return tocsin.Reason(s + on(o.Service))
+	if o.Service != "" {
+		b = append(appendName(append(b, " ("...), string(o.Service)), ')')
+	}
+	return tocsin.Reason(b)
 }
 
-func on(s tocsin.Service) string {
-	if s == "" {
-		return ""
-	}
-	return " (" + plain(string(s)) + ")"
-}
-
-// tried lists the accounts of the source's failures, the newest first.
-func (d *Detector) tried(o *observed, all *window.Recent) string {
-	if all == nil {
-		return ""
-	}
-	var named []string
-	var seen []tag
-	other := 0
-	for _, e := range all.Events() {
-		if e.Tag&nameless != 0 || contains(seen, e.Tag) {
+// appendTried lists the accounts of the source's failures, the newest first.
+func (d *Detector) appendTried(b []byte, o *observed, all *window.Recent) []byte {
+	var named [maxNamed]string
+	var n, other int
+	list := all.Events()
+	for i, e := range list {
+		if e.Tag&nameless != 0 || tried(list[:i], e.Tag) {
 			continue
 		}
-		seen = append(seen, e.Tag)
-		name, ok := d.names.byTag[e.Tag&^flags]
-		if same(e.Tag, o.tag) && o.tag&nameless == 0 {
-			name, ok = o.Account, true
+		name, ok := o.Account, same(e.Tag, o.tag) && o.tag&nameless == 0
+		if !ok {
+			name, ok = d.names.byTag[e.Tag&^flags]
 		}
-		if ok && len(named) < maxNamed {
-			named = append(named, plain(name))
+		if ok && n < maxNamed {
+			named[n] = name
+			n++
 		} else {
 			other++
 		}
 	}
-	return join(named, other)
+	for i, name := range named[:n] {
+		switch {
+		case i > 0 && i == n-1 && other == 0:
+			b = append(b, " and "...)
+		case i > 0:
+			b = append(b, ", "...)
+		}
+		b = appendName(b, name)
+	}
+	return appendOthers(b, n, other)
 }
 
-func contains(seen []tag, t tag) bool {
-	for _, s := range seen {
-		if same(s, t) {
+func tried(list []window.Event, t tag) bool {
+	for _, e := range list {
+		if e.Tag&nameless == 0 && same(e.Tag, t) {
 			return true
 		}
 	}
 	return false
 }
 
-func join(named []string, other int) string {
-	if other > 0 {
-		switch {
-		case len(named) == 0 && other == 1:
-			return "1 account"
-		case len(named) == 0:
-			return strconv.Itoa(other) + " accounts"
-		case other == 1:
-			named = append(named, "1 other")
-		default:
-			named = append(named, strconv.Itoa(other)+" others")
-		}
+func appendOthers(b []byte, named, other int) []byte {
+	if other == 0 {
+		return b
 	}
-	if n := len(named); n > 1 {
-		return strings.Join(named[:n-1], ", ") + " and " + named[n-1]
+	word := " account"
+	if named > 0 {
+		b, word = append(b, " and "...), " other"
 	}
-	return strings.Join(named, "")
+	b = append(strconv.AppendInt(b, int64(other), 10), word...)
+	if other > 1 {
+		b = append(b, 's')
+	}
+	return b
 }
 
-// plain returns name as it may stand in a line: quoted and cut unless it is made
-// of letters, digits and a few signs.
-func plain(name string) string {
+// appendName appends name as it may stand in a line: quoted and cut unless it is
+// made of letters, digits and a few signs.
+func appendName(b []byte, name string) []byte {
 	const most = 32
 	ok := name != "" && len(name) <= most
 	for i := 0; i < len(name) && ok; i++ {
 		c := name[i]
 		ok = '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || strings.IndexByte("._-@$", c) >= 0
 	}
-	if ok {
-		return name
+	switch {
+	case ok:
+		return append(b, name...)
+	case len(name) > most:
+		return append(strconv.AppendQuoteToASCII(b, name[:most]), "…"...)
 	}
-	if len(name) > most {
-		return strconv.QuoteToASCII(name[:most]) + "…"
-	}
-	return strconv.QuoteToASCII(name)
+	return strconv.AppendQuoteToASCII(b, name)
 }
 
-// during says how long seconds are, rounded up, in the largest fitting unit.
-func during(seconds uint32) string {
-	for _, u := range []struct {
-		length uint32
-		word   string
-	}{{uint32(daySpan / time.Second), "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}} {
-		if seconds > u.length || u.length == 1 {
-			n := max((seconds+u.length-1)/u.length, 1)
-			word := u.word
-			if n > 1 {
-				word += "s"
-			}
-			return fmt.Sprintf("within %d %s", n, word)
-		}
+// appendSpan says how long seconds are, rounded up, in the largest fitting unit.
+func appendSpan(b []byte, seconds uint32) []byte {
+	length, word := uint32(1), " second"
+	switch {
+	case seconds > uint32(daySpan/time.Second):
+		length, word = uint32(daySpan/time.Second), " day"
+	case seconds > 3600:
+		length, word = 3600, " hour"
+	case seconds > 60:
+		length, word = 60, " minute"
 	}
-	return ""
+	n := max((seconds+length-1)/length, 1)
+	b = append(strconv.AppendUint(append(b, "within "...), uint64(n), 10), word...)
+	if n > 1 {
+		b = append(b, 's')
+	}
+	return b
 }

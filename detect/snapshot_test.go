@@ -49,8 +49,8 @@ func TestSnapshotCarriesOn(t *testing.T) {
 	if err := second.UnmarshalBinary(data); err != nil {
 		t.Fatal(err)
 	}
-	first.rumours = window.New[rumour](1, first.policy.Seed) // the one thing not kept
-	second.rumours = window.New[rumour](1, first.policy.Seed)
+	first.rumours = window.NewHashed[rumour](1) // the one thing not kept
+	second.rumours = window.NewHashed[rumour](1)
 	if diff := cmp.Diff(data, second.AppendBinary(nil, now)); diff != "" {
 		t.Fatalf("a snapshot of a snapshot differs:\n%s", diff)
 	}

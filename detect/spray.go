@@ -41,7 +41,7 @@ func (d *Detector) spread(o *observed, r *Result) (crowd int, forged bool) {
 	if limit.within == 0 || o.tag&nameless != 0 {
 		return 0, false
 	}
-	a := d.sprayed.Get(o.hash)
+	a := d.sprayed.See(o.hash)
 	if a == nil {
 		first := d.rumours.Touch(o.hash)
 		if first.at == 0 || first.source == o.key || !within(first.at, o.at, limit.within) {
@@ -50,15 +50,14 @@ func (d *Detector) spread(o *observed, r *Result) (crowd int, forged bool) {
 		}
 		a = d.sprayed.Touch(o.hash)
 		*a = sprayed{start: first.at, local: first.local}
-		a.mark(d.bit(first.source, o.hash))
+		a.mark(d.bit(first.source))
 		d.rumours.Delete(o.hash)
 	}
-	d.sprayed.Touch(o.hash) // seen last; a stays where it is
 	if !a.turn(o, limit.within/4) {
 		return 0, false
 	}
 	a.local = a.local || o.local()
-	a.mark(d.bit(o.key, o.hash))
+	a.mark(d.bit(o.key))
 	n := a.sources()
 	if n < limit.count {
 		return 0, false
@@ -70,7 +69,9 @@ func (d *Detector) spread(o *observed, r *Result) (crowd int, forged bool) {
 	return n, a.local
 }
 
-func (d *Detector) bit(source, account uint64) uint64 { return d.policy.Seed.Hash2(source, account) }
+// bit is the source's place in the counters: keyed, so that nobody can choose
+// sources that count as one.
+func (d *Detector) bit(source uint64) uint64 { return d.policy.Seed.Hash(source) }
 
 func (a *sprayed) mark(bit uint64) { a.quarter[0][bit>>6&3] |= 1 << (bit & 63) }
 

@@ -13,67 +13,61 @@ type Seed struct{ K0, K1 uint64 }
 // The hash is SipHash-1-3: made for short inputs and for tables that an attacker
 // fills. The function is part of the snapshots that detect writes: a change of
 // it is a new version of them.
-type sip struct{ v0, v1, v2, v3 uint64 }
-
-func (s Seed) start() sip {
-	return sip{s.K0 ^ 0x736f6d6570736575, s.K1 ^ 0x646f72616e646f6d, s.K0 ^ 0x6c7967656e657261, s.K1 ^ 0x7465646279746573}
+func (s Seed) start() (v0, v1, v2, v3 uint64) {
+	return s.K0 ^ 0x736f6d6570736575, s.K1 ^ 0x646f72616e646f6d, s.K0 ^ 0x6c7967656e657261, s.K1 ^ 0x7465646279746573
 }
 
-func (h *sip) round() {
-	h.v0 += h.v1
-	h.v1 = bits.RotateLeft64(h.v1, 13) ^ h.v0
-	h.v0 = bits.RotateLeft64(h.v0, 32)
-	h.v2 += h.v3
-	h.v3 = bits.RotateLeft64(h.v3, 16) ^ h.v2
-	h.v0 += h.v3
-	h.v3 = bits.RotateLeft64(h.v3, 21) ^ h.v0
-	h.v2 += h.v1
-	h.v1 = bits.RotateLeft64(h.v1, 17) ^ h.v2
-	h.v2 = bits.RotateLeft64(h.v2, 32)
+func round(v0, v1, v2, v3 uint64) (_, _, _, _ uint64) {
+	v0 += v1
+	v1 = bits.RotateLeft64(v1, 13) ^ v0
+	v0 = bits.RotateLeft64(v0, 32)
+	v2 += v3
+	v3 = bits.RotateLeft64(v3, 16) ^ v2
+	v0 += v3
+	v3 = bits.RotateLeft64(v3, 21) ^ v0
+	v2 += v1
+	v1 = bits.RotateLeft64(v1, 17) ^ v2
+	v2 = bits.RotateLeft64(v2, 32)
+	return v0, v1, v2, v3
 }
 
-func (h *sip) word(m uint64) {
-	h.v3 ^= m
-	h.round()
-	h.v0 ^= m
-}
-
-func (h *sip) sum() uint64 {
-	h.v2 ^= 0xff
-	h.round()
-	h.round()
-	h.round()
-	return h.v0 ^ h.v1 ^ h.v2 ^ h.v3
+// end takes the last word, which holds the length, and returns the hash.
+func end(v0, v1, v2, v3, last uint64) uint64 {
+	v0, v1, v2, v3 = round(v0, v1, v2, v3^last)
+	v0 ^= last
+	v0, v1, v2, v3 = round(v0, v1, v2^0xff, v3)
+	v0, v1, v2, v3 = round(v0, v1, v2, v3)
+	v0, v1, v2, v3 = round(v0, v1, v2, v3)
+	return v0 ^ v1 ^ v2 ^ v3
 }
 
 // Hash returns the keyed hash of one number.
 func (s Seed) Hash(v uint64) uint64 {
-	h := s.start()
-	h.word(v)
-	h.word(8 << 56)
-	return h.sum()
+	v0, v1, v2, v3 := s.start()
+	v0, v1, v2, v3 = round(v0, v1, v2, v3^v)
+	return end(v0^v, v1, v2, v3, 8<<56)
 }
 
 // Hash2 returns the keyed hash of two numbers.
 func (s Seed) Hash2(a, b uint64) uint64 {
-	h := s.start()
-	h.word(a)
-	h.word(b)
-	h.word(16 << 56)
-	return h.sum()
+	v0, v1, v2, v3 := s.start()
+	v0, v1, v2, v3 = round(v0, v1, v2, v3^a)
+	v0, v1, v2, v3 = round(v0^a, v1, v2, v3^b)
+	return end(v0^b, v1, v2, v3, 16<<56)
 }
 
 // HashBytes returns the keyed hash of b.
 func (s Seed) HashBytes(b []byte) uint64 {
-	h := s.start()
+	v0, v1, v2, v3 := s.start()
 	last := uint64(len(b)) << 56
 	for len(b) >= 8 {
-		h.word(binary.LittleEndian.Uint64(b))
+		w := binary.LittleEndian.Uint64(b)
+		v0, v1, v2, v3 = round(v0, v1, v2, v3^w)
+		v0 ^= w
 		b = b[8:]
 	}
 	for i, c := range b {
 		last |= uint64(c) << (8 * i)
 	}
-	h.word(last)
-	return h.sum()
+	return end(v0, v1, v2, v3, last)
 }

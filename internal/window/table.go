@@ -10,6 +10,7 @@ import (
 // collector has to walk all of it. Make one with [New].
 type Table[V any] struct {
 	seed   Seed
+	hashed bool // the keys are keyed hashes themselves
 	limit  int
 	n      int
 	index  index
@@ -19,6 +20,7 @@ type Table[V any] struct {
 	free   uint32 // slots given back by Delete, linked by older
 	oldest uint32
 	newest uint32
+	warmed uint64 // keeps the loads of Warm from being left out
 }
 
 // A slot is found by its number, which starts at 1; 0 is none.
@@ -46,27 +48,40 @@ func New[V any](limit int, seed Seed) *Table[V] {
 	return &Table[V]{seed: seed, limit: limit, index: newIndex(limit)}
 }
 
+// NewHashed is [New] for keys that are keyed hashes already.
+func NewHashed[V any](limit int) *Table[V] {
+	t := New[V](limit, Seed{})
+	t.hashed = true
+	return t
+}
+
+func (t *Table[V]) hash(key uint64) uint64 {
+	if t.hashed {
+		return key
+	}
+	return t.seed.Hash(key)
+}
+
 // Get returns what is remembered of key, or nil. It is no sight of key: it
 // keeps nothing from being forgotten. The pointer is valid until the next Touch
 // or Delete.
 func (t *Table[V]) Get(key uint64) *V {
-	if ref := t.find(key, t.seed.Hash(key)); ref != 0 {
+	if ref := t.find(key, t.hash(key)); ref != 0 {
 		return &t.at(ref).val
 	}
 	return nil
 }
 
-// Touch returns what is remembered of key, made new if there is nothing, and
-// makes it the key seen last. The pointer is valid until the next Touch or
-// Delete.
+// See returns what is remembered of key and makes it the key seen last, or
+// returns nil. The pointer is valid until the next Touch or Delete.
+func (t *Table[V]) See(key uint64) *V { return t.see(key, t.hash(key)) }
+
+// Touch is See, but what is not remembered is made new: zero, in the place of
+// the key seen longest ago if the table is full.
 func (t *Table[V]) Touch(key uint64) *V {
-	hash := t.seed.Hash(key)
-	if ref := t.find(key, hash); ref != 0 {
-		if ref != t.newest {
-			t.unlink(ref)
-			t.append(ref)
-		}
-		return &t.at(ref).val
+	hash := t.hash(key)
+	if v := t.see(key, hash); v != nil {
+		return v
 	}
 	ref := t.take()
 	s := t.at(ref)
@@ -77,9 +92,21 @@ func (t *Table[V]) Touch(key uint64) *V {
 	return &s.val
 }
 
+func (t *Table[V]) see(key, hash uint64) *V {
+	ref := t.find(key, hash)
+	if ref == 0 {
+		return nil
+	}
+	if ref != t.newest {
+		t.unlink(ref)
+		t.append(ref)
+	}
+	return &t.at(ref).val
+}
+
 // Delete forgets key.
 func (t *Table[V]) Delete(key uint64) {
-	hash := t.seed.Hash(key)
+	hash := t.hash(key)
 	ref := t.find(key, hash)
 	if ref == 0 {
 		return
@@ -147,7 +174,7 @@ func (t *Table[V]) find(key, hash uint64) uint32 {
 func (t *Table[V]) take() uint32 {
 	if t.n == t.limit {
 		ref := t.oldest
-		t.forget(ref, t.seed.Hash(t.at(ref).key))
+		t.forget(ref, t.hash(t.at(ref).key))
 		return ref
 	}
 	if ref := t.free; ref != 0 {

@@ -185,6 +185,55 @@ func BenchmarkTouch(b *testing.B) {
 	}
 }
 
+// BenchmarkTouchWarm is BenchmarkTouch in batches of 64, warmed before.
+func BenchmarkTouchWarm(b *testing.B) {
+	for _, n := range []uint64{4_000, 40_000, 400_000, 1_000_000} {
+		b.Run(name(n), func(b *testing.B) {
+			table := New[value](int(n), Seed{1, 2})
+			for i := range n {
+				table.Touch(i)
+			}
+			rng := rand.NewPCG(1, 2)
+			var keys [64]uint64
+			i := 0
+			for b.Loop() {
+				if i &= 63; i == 0 {
+					for j := range keys {
+						keys[j] = rng.Uint64() % n
+					}
+					table.Warm(keys[:])
+				}
+				table.Touch(keys[i])[0]++
+				i++
+			}
+		})
+	}
+}
+
+func TestWarmChangesNothing(t *testing.T) {
+	table := New[value](100, Seed{})
+	for i := range uint64(150) {
+		table.Touch(i)
+	}
+	before := collect(table)
+	keys := make([]uint64, 1000)
+	for i := range keys {
+		keys[i] = uint64(i) / 5
+	}
+	table.Warm(keys)
+	table.Warm(nil)
+	if diff := cmp.Diff(before, collect(table)); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+}
+
+func collect(table *Table[value]) (keys []uint64) {
+	for k := range table.All() {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
 func name(n uint64) string {
 	return map[uint64]string{4_000: "4k", 40_000: "40k", 400_000: "400k", 1_000_000: "1M"}[n]
 }
