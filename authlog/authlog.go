@@ -29,10 +29,9 @@ type Matcher struct {
 	digits   bool // some program name holds digits that vary
 }
 
-// noMatcher stands for the services of a stream that nobody listed.
-var noGroup = &group{}
-
-var known = []func() Definition{ssh}
+var known = []func() Definition{
+	ssh, dropbear, qnap, synology, samba, vsftpd, nginx, apache, nextcloud, dovecot,
+}
 
 // All returns the definition of every service known, in the order in which
 // their patterns are tried.

@@ -43,7 +43,7 @@ type Definition struct {
 	// Window is how long such lines may lie apart; zero is 5 s.
 	Window time.Duration
 	// Account takes the account out of what an <account> hole caught; nil
-	// takes all of it. An empty answer means that no account was named.
+	// takes all of it. A nil answer means that no account was named.
 	Account func(caught []byte) []byte
 	// Named says that a line which names no account is no attempt.
 	Named bool
@@ -77,7 +77,8 @@ type Definition struct {
 // All of the message must match. What stands before the first <account> or
 // <text> is anchored at the left end, what stands after the last one at the
 // right end: neither can be shifted by what the attacker typed. What stands
-// between two of them must occur exactly once, or the line says nothing.
+// between two of them, and has a hole itself, must occur exactly once, or the
+// line says nothing; plain text between them counts where it occurs first.
 type Pattern struct {
 	Text        string
 	Outcome     tocsin.Outcome

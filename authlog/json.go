@@ -61,7 +61,7 @@ func (p *Parser) readJSON(g *group, h *head, m []byte, times int, a *tocsin.Atte
 		if c.addr, c.port, ok = parseAddrPort(r.Addr); !ok {
 			return 0
 		}
-		c.account = r.Account
+		c.account, c.named = r.Account, true
 		if r.Stamp != nil {
 			c.stamp = r.Stamp
 		}

@@ -53,10 +53,17 @@ func (c *capture) free(k kind, caught []byte) {
 }
 
 // once finds the one place in m[i:j] where es matches. Two places mean that the
-// attacker wrote one of them: then nobody can say which, and end is -1.
+// attacker wrote one of them: then nobody can say which, and end is -1. Text
+// without holes carries no address: there the first place will do.
 func once(es []element, m []byte, i, j int, c *capture) (at, end int) {
 	at, end = -1, -1
 	lit := es[0].lit
+	if len(es) == 1 {
+		if k := bytes.Index(m[i:j], []byte(lit)); k >= 0 {
+			return i + k, i + k + len(lit)
+		}
+		return -1, -1
+	}
 	for from := i; ; {
 		k := bytes.Index(m[from:j], []byte(lit))
 		if k < 0 {
@@ -100,6 +107,10 @@ func forward(es []element, m []byte, i, j int, c *capture) int {
 			}
 			// "203.0.113.7: …": the colon is not part of the address.
 			if k := es[e].kind; k <= host && k >= addr && end-i > 2 && m[end-1] == ':' && m[end-2] != ':' {
+				end--
+			}
+			// "[client 203.0.113.7:40122]": the bracket belongs to the text.
+			if es[e].kind == addrPort && end > i && m[end-1] == ']' && m[i] != '[' {
 				end--
 			}
 		}
@@ -189,9 +200,12 @@ var class = func() (t [256]uint16) {
 		set(k, digits+letters+":.%_-")
 	}
 	set(addrPort, "[]")
-	set(word, digits+letters+"!#$%&*+-./:;=?@^_`|~'\\,")
+	set(word, digits+letters+"!#$%&*+-./:;=?@^_`|~'\\")
 	set(field, digits+letters+"!#$%&*+-./:;=?@^_`|~'\\,() ")
 	set(clf, digits+letters+"/:+- ")
 	set(date, digits+letters+"/:+-., ")
+	for c := 0x80; c < 256; c++ {
+		t[c] |= 1 << date // names of days in other languages
+	}
 	return t
 }()

@@ -159,6 +159,9 @@ func (p *Parser) read(g *group, h *head, a *tocsin.Attempt) int {
 	if len(m) == 0 {
 		return 0
 	}
+	if g.stamped && m[0] >= '0' && m[0] <= '9' {
+		m = p.innerStamp(m, h)
+	}
 	if m[0] == '{' && len(g.json) > 0 {
 		return p.readJSON(g, h, m, times, a)
 	}
@@ -178,7 +181,7 @@ func (p *Parser) read(g *group, h *head, a *tocsin.Attempt) int {
 
 // skip takes off what may stand before a message.
 func (g *group) skip(m []byte) []byte {
-	for range 4 {
+	for range 6 {
 		before := len(m)
 		for i := range g.skips {
 			s := &g.skips[i]
@@ -205,7 +208,7 @@ func (p *Parser) tell(pt *pattern, h *head, times int, a *tocsin.Attempt) int {
 	if d.Account != nil {
 		name = d.Account(name)
 	}
-	if d.Named && len(name) == 0 {
+	if d.Named && c.named && name == nil {
 		return 0
 	}
 	n := min(c.count, MaxRepeat) * min(times, MaxRepeat)
@@ -239,6 +242,17 @@ func (p *Parser) provenance(d *Definition) tocsin.Provenance {
 		return tocsin.Attested
 	}
 	return tocsin.Local
+}
+
+// innerStamp takes off the stamp that a message has of its own: what a service
+// writes to a file, sent through the log daemon.
+func (p *Parser) innerStamp(m []byte, h *head) []byte {
+	s, n := scanStamp(m)
+	if n == 0 || n+1 >= len(m) || m[n] != ' ' {
+		return m
+	}
+	h.at = p.clock.resolve(s, p.received)
+	return m[n+1:]
 }
 
 // inner replaces the time of h by the one that stands inside the message.

@@ -139,6 +139,7 @@ type group struct {
 	start    [257]uint16 // order[start[b]:start[b+1]] may match a message starting with b
 	skips    []pattern   // what may stand before the message
 	json     []jsonForm
+	stamped  bool // messages may start with a stamp of their own
 }
 
 // A builder collects the patterns of a group.
@@ -155,6 +156,7 @@ func (b *builder) add(d *Definition, def int, list []Pattern) error {
 		c.def, c.src = def, d
 		b.g.patterns = append(b.g.patterns, c)
 	}
+	b.g.stamped = b.g.stamped || len(d.Bare) > 0
 	for _, s := range d.Skip {
 		es, err := parsePattern(s)
 		if err != nil || len(es) == 0 || es[0].kind != literal {

@@ -38,7 +38,7 @@ type session struct {
 	emitted int64    // when it last counted
 	held    int32    // index+1 of a held echo
 	slot    int32    // its place in the table
-	owed    [2]uint8 // lines of form A and B that do not count; verdicts are form A
+	owed    [4]uint8 // lines that do not count: failures of form A (and verdicts) and B, successes of A and B
 	used    bool
 	counted bool // it counted at all
 }
@@ -109,15 +109,18 @@ func (p *Parser) settle(role Role, s *session, a *tocsin.Attempt, n int, now int
 	case Closing:
 		return p.close(s, a, n, now)
 	case TwinA, TwinB:
-		own := int(role - TwinA)
+		own, other := int(role-TwinA), int(TwinB-role)
+		if a.Outcome == tocsin.Success {
+			own, other = own+2, other+2
+		}
 		if now-s.emitted <= int64(window) && s.owed[own] > 0 {
 			s.owed[own]--
 			return 0
 		}
 		if now-s.emitted > int64(window) {
-			s.owed = [2]uint8{}
+			s.owed = [4]uint8{}
 		}
-		s.owe(1-own, n)
+		s.owe(other, n)
 	case Opening:
 		s.owe(0, n)
 	case Verdict:

@@ -54,10 +54,13 @@ func scanStamp(b []byte) (c civil, n int) {
 		}
 		return c, min(n+1, len(b))
 	case b[0] >= 'A' && b[0] <= 'Z':
-		if c, n = scanBSD(b); n == 0 {
-			c, n = scanASCTime(b)
+		if c, n = scanBSD(b); n > 0 {
+			return c, n
 		}
-		return c, n
+		if b[3] == ',' {
+			return scanRFC1123(b)
+		}
+		return scanASCTime(b)
 	case b[0] < '0' || b[0] > '9':
 		return c, 0
 	case b[4] == '-' || b[4] == '/':
@@ -104,6 +107,32 @@ func scanASCTime(b []byte) (c civil, n int) {
 	}
 	c.year = year
 	return c, i
+}
+
+// scanRFC1123 reads "Thu, 15 Jan 2026 20:54:02.023984 UTC". The name of any
+// other zone says nothing: many share it.
+func scanRFC1123(b []byte) (c civil, n int) {
+	var i int
+	if len(b) < 25 || b[4] != ' ' {
+		return c, 0
+	}
+	if c.day, i = digitsAt(b, 5, 1, 2); i < 0 || i+9 > len(b) || b[i] != ' ' || b[i+4] != ' ' {
+		return c, 0
+	}
+	if c.month = monthOf(b[i+1:]); c.month == 0 {
+		return c, 0
+	}
+	if c.year, i = digitsAt(b, i+5, 4, 4); i < 0 || i >= len(b) || b[i] != ' ' {
+		return c, 0
+	}
+	if i = c.clock(b, i+1); i < 0 {
+		return c, 0
+	}
+	if name := b[i:]; len(name) >= 4 && (string(name[:4]) == " UTC" || string(name[:4]) == " GMT") {
+		c.zoned = true
+		return c, i + 4
+	}
+	return c, c.zone(b, i)
 }
 
 // scanISO reads "2026-01-15T20:54:02.123+01:00" with a space for the T, a comma
