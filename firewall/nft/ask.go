@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"sync"
+	"time"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -81,10 +82,31 @@ func (a *asker) sets() ([]string, error) {
 // holds asks for one element, which costs the same in a set of any size. The
 // kernel does not find one that has ended.
 func (a *asker) holds(id setID, p netip.Prefix) (bool, error) {
+	return a.has(unix.NFT_MSG_GETSETELEM, a.element(id, p)...)
+}
+
+// life asks how long an element was given when it was last added.
+func (a *asker) life(id setID, p netip.Prefix) (time.Duration, error) {
+	msgs, err := a.do(unix.NFT_MSG_GETSETELEM, 0, a.element(id, p)...)
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range msgs {
+		if d, ok := lifeOf(m.Data); ok {
+			return d, nil
+		}
+	}
+	return 0, errors.New("element without an end")
+}
+
+// element names one element of a set.
+func (a *asker) element(id setID, p netip.Prefix) []netlink.Attribute {
 	key := nest(unix.NFTA_SET_ELEM_KEY, netlink.Attribute{Type: unix.NFTA_DATA_VALUE, Data: p.Addr().AsSlice()})
-	list := nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, nest(unix.NFTA_LIST_ELEM, key))
-	return a.has(unix.NFT_MSG_GETSETELEM,
-		text(unix.NFTA_SET_ELEM_LIST_TABLE, a.table), text(unix.NFTA_SET_ELEM_LIST_SET, id.String()), list)
+	return []netlink.Attribute{
+		text(unix.NFTA_SET_ELEM_LIST_TABLE, a.table),
+		text(unix.NFTA_SET_ELEM_LIST_SET, id.String()),
+		nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, nest(unix.NFTA_LIST_ELEM, key)),
+	}
 }
 
 // Holds implements [firewall.Filter]: it asks the kernel for that one element.
@@ -149,23 +171,46 @@ func nest(attr uint16, in ...netlink.Attribute) netlink.Attribute {
 	return netlink.Attribute{Type: attr | unix.NLA_F_NESTED, Data: b}
 }
 
-// textOf finds a string attribute in the body of an nf_tables message. The body
-// is read by hand: broken ones end the search and are no reason to stop.
+// textOf finds a string attribute in the body of an nf_tables message.
 func textOf(body []byte, attr uint16) (string, bool) {
-	const genmsg, head = 4, 4
-	for b := body[min(genmsg, len(body)):]; len(b) >= head; {
+	s, ok := attrOf(body[min(genmsg, len(body)):], attr)
+	if ok && len(s) > 0 && s[len(s)-1] == 0 {
+		s = s[:len(s)-1]
+	}
+	return string(s), ok
+}
+
+// lifeOf finds the life of the first element in the body of a message.
+func lifeOf(body []byte) (time.Duration, bool) {
+	b := body[min(genmsg, len(body)):]
+	for _, attr := range []uint16{unix.NFTA_SET_ELEM_LIST_ELEMENTS, unix.NFTA_LIST_ELEM, unix.NFTA_SET_ELEM_TIMEOUT} {
+		var ok bool
+		if b, ok = attrOf(b, attr); !ok {
+			return 0, false
+		}
+	}
+	if len(b) != 8 {
+		return 0, false
+	}
+	return time.Duration(binary.BigEndian.Uint64(b)) * time.Millisecond, true
+}
+
+// genmsg is the length of what stands before the attributes of a message.
+const genmsg = 4
+
+// attrOf finds an attribute. Bytes are read by hand: broken ones end the search
+// and are no reason to stop, since news may be about tables of others.
+func attrOf(b []byte, attr uint16) ([]byte, bool) {
+	const head = 4
+	for len(b) >= head {
 		n := int(binary.NativeEndian.Uint16(b))
 		if n < head || n > len(b) {
-			return "", false
+			return nil, false
 		}
 		if binary.NativeEndian.Uint16(b[2:])&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER) == attr {
-			s := b[head:n]
-			if len(s) > 0 && s[len(s)-1] == 0 {
-				s = s[:len(s)-1]
-			}
-			return string(s), true
+			return b[head:n], true
 		}
 		b = b[min(len(b), (n+3)&^3):]
 	}
-	return "", false
+	return nil, false
 }

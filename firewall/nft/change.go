@@ -98,6 +98,9 @@ func (f *Filter) apply(keys []key, until map[key]time.Time) error {
 		e := nftables.SetElement{Key: k.prefix.Addr().AsSlice(), Timeout: time.Hour}
 		left, live := life(until[k], now)
 		for _, g := range f.state.gens {
+			if live && f.renews && g == current {
+				continue
+			}
 			if id := setOf(k.prefix, k.action, g); f.state.sets[id] {
 				gone[id] = append(gone[id], e)
 			}
@@ -121,8 +124,9 @@ func (f *Filter) apply(keys []key, until map[key]time.Time) error {
 }
 
 // queue removes elements and adds others. Each one is added before it is
-// removed: removing one that is not there is an error, and adding one that is
-// there does not renew it before Linux 6.12.
+// removed: removing one that is not there is an error, even if it ended by
+// itself a moment ago. Where adding does not renew, an element is removed and
+// added again in the same transaction.
 func (f *Filter) queue(gone, fresh map[setID][]nftables.SetElement) error {
 	for id, es := range gone {
 		s := f.set(id)

@@ -37,6 +37,8 @@ type Options struct {
 	KeepSockets bool
 	// Log is told what the kernel cannot do; nil is [slog.Default].
 	Log *slog.Logger
+
+	oldKernel bool // for tests: as if adding an element again did not renew it
 }
 
 // DefaultGroup is the netfilter log group used for samples: few programs use
@@ -55,6 +57,7 @@ type Filter struct {
 	log     *slog.Logger
 	table   *nftables.Table
 	sampled bool // this kernel can log to a group
+	renews  bool // adding an element again renews it: Linux 6.12 or later
 	cutter  *sockcut.Cutter
 	nflog   *nflog.Reader
 	ask     *asker

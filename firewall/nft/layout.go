@@ -198,11 +198,16 @@ func (f *Filter) addSet(id setID) error {
 	if err := f.conn.AddSet(f.set(id), nil); err != nil {
 		return err
 	}
-	offset, length := uint32(12), 4
+	proto, offset, length := byte(unix.NFPROTO_IPV4), uint32(12), 4
 	if id.six {
-		offset, length = 8, 16
+		proto, offset, length = unix.NFPROTO_IPV6, 8, 16
 	}
-	exprs := []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(length)}}
+	exprs := []expr.Any{
+		// Known here already, but without it nft shows bytes instead of addresses.
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{proto}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(length)},
+	}
 	if id.bits < 8*length {
 		exprs = append(exprs, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(length),
 			Mask: net.CIDRMask(id.bits, 8*length), Xor: make([]byte, length)})

@@ -56,13 +56,18 @@ func (f *Filter) try() (held bool, err error) {
 	if err := f.addSet(id); err != nil {
 		return false, err
 	}
-	e := nftables.SetElement{Key: p.Addr().AsSlice(), Timeout: time.Minute}
-	if err := f.conn.SetAddElements(f.set(id), []nftables.SetElement{e}); err != nil {
-		return false, err
+	// Twice: a kernel before 6.12 keeps the first end.
+	for _, d := range []time.Duration{time.Minute, 24 * time.Hour} {
+		e := nftables.SetElement{Key: p.Addr().AsSlice(), Timeout: d}
+		if err := f.conn.SetAddElements(f.set(id), []nftables.SetElement{e}); err != nil {
+			return false, err
+		}
+		if err := f.flush(); err != nil {
+			return false, err
+		}
 	}
-	if err := f.flush(); err != nil {
-		return false, err
-	}
+	d, err := f.ask.life(id, p)
+	f.renews = err == nil && d > time.Minute && !f.opt.oldKernel
 	held, err = f.ask.holds(id, p)
 	f.conn.DelTable(f.table)
 	return held, errors.Join(err, f.flush())

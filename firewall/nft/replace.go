@@ -77,12 +77,33 @@ func (r *replacing) run(ctx context.Context, all iter.Seq[tocsin.Rule]) error {
 	return r.send(ctx, true)
 }
 
-// send is one transaction of Replace.
+// send is one transaction of Replace. Where the first does not fit to what is
+// there, somebody has changed our chains beyond mending: a second one makes the
+// table anew.
 func (r *replacing) send(ctx context.Context, last bool) error {
-	f := r.f
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("nft: replace: %w", err)
 	}
+	err := r.transact(last)
+	if err != nil && !r.begun && r.old.exists {
+		r.old, r.gen = state{}, 1
+		r.renumber()
+		r.f.conn.DelTable(r.f.table)
+		err = r.transact(last)
+	}
+	if err != nil {
+		return explain("replace", err)
+	}
+	r.begun = true
+	for id, es := range r.part {
+		r.part[id] = es[:0] // the next part needs as much room
+	}
+	r.pending = 0
+	return nil
+}
+
+func (r *replacing) transact(last bool) error {
+	f := r.f
 	if !r.begun {
 		f.skeleton(true)
 		f.generation(r.gen)
@@ -91,7 +112,7 @@ func (r *replacing) send(ctx context.Context, last bool) error {
 		}
 	}
 	if err := r.elements(); err != nil {
-		return explain("replace", err)
+		return err
 	}
 	if last {
 		f.dispatch(r.gen)
@@ -99,18 +120,22 @@ func (r *replacing) send(ctx context.Context, last bool) error {
 			f.dropGeneration(g, r.old)
 		}
 	}
-	if err := f.flush(); err != nil {
-		return explain("replace", err)
+	return f.flush()
+}
+
+// renumber moves what is queued into generation r.gen of a new table.
+func (r *replacing) renumber() {
+	part := make(map[setID][]nftables.SetElement, len(r.part))
+	for id, es := range r.part {
+		id.gen = r.gen
+		part[id] = es
 	}
-	r.begun = true
-	clear(r.part)
-	r.pending = 0
-	return nil
+	r.part, r.made = part, make(map[setID]bool)
 }
 
 func (r *replacing) elements() error {
 	for id, es := range r.part {
-		if !r.made[id] {
+		if len(es) > 0 && !r.made[id] {
 			if err := r.f.addSet(id); err != nil {
 				return err
 			}
