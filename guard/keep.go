@@ -1,0 +1,150 @@
+package guard
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/detect"
+	"github.com/tocsin-io/tocsin/internal/durable"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/logsource"
+	"github.com/tocsin-io/tocsin/sighting"
+	"github.com/tocsin-io/tocsin/watch"
+)
+
+// maxKept bounds the sightings kept until a hub asks for them.
+const maxKept = 10_000
+
+// keep holds closed sightings, the newest.
+func (g *Guard) keep(sightings []tocsin.Sighting) {
+	g.kept = append(g.kept, sightings...)
+	if over := len(g.kept) - maxKept; over > 0 {
+		g.kept = slices.Delete(g.kept, 0, over)
+	}
+}
+
+// save replaces the snapshot. A disk that is full is told, and tried again
+// later: what is in force stays in force.
+func (g *Guard) save() {
+	marks := make(map[string][]logsource.Mark)
+	for _, s := range g.reading() {
+		marks[s.input.Name] = s.kept()
+	}
+	now := g.clock.now()
+	detector := g.detector.AppendBinary(nil, now)
+	err := g.state.save(header{Boot: g.boot, Marks: marks}, g.list.Decisions(now), detector)
+	if err != nil {
+		g.log.Error("what is remembered cannot be written down: make room, or a restart forgets it", logkey.Path, g.cfg.State, logkey.Err, err)
+		g.saveAt = now.Add(time.Minute)
+		return
+	}
+	g.dirty = false
+}
+
+const keyBytes = 32
+
+// ownerKey reads the key for account names, or makes it at the first start.
+func ownerKey(dir string) ([]byte, error) {
+	path := filepath.Join(dir, keyFile)
+	key, err := os.ReadFile(path)
+	if err == nil && len(key) == keyBytes {
+		return key, nil
+	}
+	if err == nil {
+		return nil, fmt.Errorf("%s: %d bytes, want %d: remove it, and account names get new pseudonyms", path, len(key), keyBytes)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("key for account names: %w", err)
+	}
+	key = make([]byte, keyBytes)
+	if _, err := rand.Read(key); err != nil {
+		return nil, err
+	}
+	err = durable.WriteFile(path, 0o600, func(w io.Writer) error { _, err := w.Write(key); return err })
+	return key, err
+}
+
+func newBook(key []byte, device tocsin.DeviceID, boot uint64) *sighting.Book {
+	return sighting.New(key, device, boot, sighting.Caps{})
+}
+
+// reloading is a configuration on its way to the loop.
+type reloading struct {
+	cfg    Config
+	inputs []Input
+	done   chan error
+}
+
+// Reload takes a changed configuration: policy, protected prefixes, proxies and
+// logs. Everything remembered stays.
+func (g *Guard) Reload(ctx context.Context, cfg Config, inputs []Input) error {
+	if inputs == nil {
+		inputs = []Input{}
+	}
+	r := reloading{cfg, inputs, make(chan error, 1)}
+	select {
+	case g.reload <- r:
+		return <-r.done
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// take puts a changed configuration into force.
+func (g *Guard) take(ctx context.Context, r reloading) {
+	g.tick(ctx)
+	now := g.clock.last
+	next := detect.New(r.cfg.Policy)
+	if err := next.UnmarshalBinary(g.detector.AppendBinary(nil, now)); err != nil {
+		r.done <- fmt.Errorf("carry the memory over: %w", err)
+		return
+	}
+	g.detector = next
+	g.cfg.Policy, g.cfg.Protect, g.cfg.Proxies = r.cfg.Policy, r.cfg.Protect, r.cfg.Proxies
+	g.watch = watch.New(g.detector, g.list, g.book, g.cfg.Proxies)
+	g.apply(ctx, g.list.Protect(g.protected(), now))
+	select { // a restart that waits is overtaken by this one
+	case <-g.restart:
+	default:
+	}
+	g.restart <- r.inputs
+	g.touch(now)
+	r.done <- nil
+}
+
+// replaceStreams opens other inputs; those that stay resume at their marks.
+func (g *Guard) replaceStreams(inputs []Input) {
+	marks := make(map[string][]logsource.Mark)
+	for _, s := range g.reading() {
+		marks[s.input.Name] = s.kept()
+	}
+	streams := make([]*stream, 0, len(inputs))
+	for _, in := range inputs {
+		streams = append(streams, newStream(g, in, marks[in.Name]))
+	}
+	g.mu.Lock()
+	g.streams = streams
+	g.mu.Unlock()
+}
+
+// Protect sets what the machine depends on: see package hostfacts.
+func (g *Guard) Protect(ctx context.Context, facts []netip.Prefix) error {
+	return g.do(ctx, func(ctx context.Context) {
+		if slices.Equal(g.facts, facts) {
+			return
+		}
+		g.facts = facts
+		g.apply(ctx, g.list.Protect(g.protected(), g.clock.last))
+		g.log.Info("never blocked: what this device depends on", logkey.Count, len(facts))
+	})
+}

@@ -1,0 +1,229 @@
+package guard
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/blocklist"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/watch"
+)
+
+const (
+	// saveEvery is how long a change may wait for the next snapshot: decisions
+	// are written down at once, and lines are read again after a crash.
+	saveEvery = 5 * time.Minute
+	// mendAgain is how long to wait after the filter could not be mended.
+	mendAgain = 5 * time.Second
+	// tooOld is how old a line read back may be and still lead to a block: what
+	// was written while the guard was restarted is an attack that goes on.
+	tooOld = 2 * time.Minute
+)
+
+// loop owns everything remembered. It wakes up for lines, orders, samples and
+// deadlines, and for nothing else.
+func (g *Guard) loop(ctx context.Context) error {
+	if g.deps.Ready != nil {
+		g.deps.Ready()
+	}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(g.untilNext())
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case s := <-g.seen:
+			g.tick(ctx)
+			g.observe(ctx, s)
+		case d := <-g.drops:
+			g.watch.Dropped(d.Source, d.Count, d.At)
+			g.metrics.dropped.Add(float64(d.Count))
+		case order := <-g.orders:
+			g.tick(ctx)
+			order(ctx)
+		case <-g.drifted:
+			g.drifts++
+			g.metrics.drifts.Inc()
+			g.log.Warn("somebody else changed the firewall: mending it")
+			g.mend(ctx)
+		case r := <-g.reload:
+			g.take(ctx, r)
+		case <-timer.C:
+			g.tick(ctx)
+		}
+	}
+}
+
+// untilNext returns how long the loop may sleep: never less than a second but
+// for a mend that is due, so that nothing wakes the processor in vain.
+func (g *Guard) untilNext() time.Duration {
+	now := g.deps.Now()
+	next := now.Add(time.Hour)
+	sooner := func(t time.Time) {
+		if t.Before(next) {
+			next = t
+		}
+	}
+	if t, ok := g.list.Next(); ok {
+		sooner(t)
+	}
+	if t, ok := g.book.Due(); ok {
+		sooner(t)
+	}
+	if g.dirty {
+		sooner(g.saveAt)
+	}
+	if !g.mendAt.IsZero() {
+		sooner(g.mendAt)
+	}
+	return max(next.Sub(now), time.Second)
+}
+
+// tick does what is due.
+func (g *Guard) tick(ctx context.Context) {
+	now, jumped := g.clock.read()
+	if jumped != 0 {
+		g.log.Warn("the clock was set: moving every deadline with it", "by", jumped)
+		g.watch.Shift(jumped)
+		g.touch(now)
+		g.mend(ctx)
+	}
+	g.list.Expire(now)
+	if t, ok := g.book.Due(); ok && !t.After(now) {
+		g.keep(g.book.Take(now))
+	}
+	if g.dirty && !g.saveAt.After(now) {
+		g.save()
+	}
+	if !g.mendAt.IsZero() && !g.mendAt.After(now) {
+		g.mend(ctx)
+	}
+	g.metrics.gauges(g.list, g.detector)
+}
+
+// touch notes that the snapshot lacks something.
+func (g *Guard) touch(now time.Time) {
+	if !g.dirty {
+		// A large memory is written less often: 10 s more for each MiB.
+		wait := saveEvery + time.Duration(g.detector.Bytes()>>20)*10*time.Second
+		g.dirty, g.saveAt = true, now.Add(wait)
+	}
+}
+
+// observe takes what a line told.
+func (g *Guard) observe(ctx context.Context, s seen) {
+	a := s.attempt
+	a.Device = g.cfg.Device
+	now := g.clock.last
+	old := s.old && now.Sub(a.At) > tooOld
+	if a.At.After(now) {
+		a.At = now
+	}
+	for range s.times {
+		e := g.watch.Observe(a, old)
+		g.metrics.attempt(e)
+		g.tellAttempt(e, old)
+		g.tellFacts(e)
+		if e.Decided {
+			g.enforce(ctx, e, s.read)
+		}
+	}
+	g.touch(now)
+	if s.stream != nil {
+		s.stream.digested(s.mark)
+	}
+}
+
+// enforce carries a decision to the filter, proves it there and writes it down.
+// The kernel comes first: a disk may take its time.
+func (g *Guard) enforce(ctx context.Context, e watch.Event, read time.Time) {
+	d := e.Decision
+	if e.Verdict != blocklist.Enforced {
+		g.log.Warn("not blocked", logkey.Prefix, d.Prefix, logkey.Reason, d.Reason, "because", e.Verdict)
+		return
+	}
+	g.apply(ctx, e.Change)
+	g.decisions++
+	took := g.deps.Now().Sub(read)
+	word := "blocked"
+	if g.cfg.DryRun {
+		word = "would block"
+	}
+	g.log.Info(word, logkey.Prefix, d.Prefix, logkey.Until, d.Until.Format(time.RFC3339), logkey.Reason, d.Reason, logkey.Took, took)
+	g.metrics.decision(d, took)
+	g.write(record{Kind: decide, Decision: d}, false)
+}
+
+// apply makes the filter enforce c. If it cannot, or if the kernel does not hold
+// what it took, everything is put there anew.
+func (g *Guard) apply(ctx context.Context, c tocsin.Change) {
+	if c.Empty() {
+		return
+	}
+	if err := g.deps.Filter.Change(ctx, c); err != nil {
+		g.log.Error("firewall not changed: trying again as a whole", logkey.Err, err)
+		g.mend(ctx)
+		return
+	}
+	for _, r := range c.Add {
+		held, err := g.deps.Filter.Holds(ctx, r.Prefix)
+		if err != nil || !held {
+			g.log.Error("the kernel does not hold a rule that it took: putting all there anew", logkey.Prefix, r.Prefix, logkey.Err, err)
+			g.mend(ctx)
+			return
+		}
+	}
+}
+
+// mend puts all rules into the filter anew.
+func (g *Guard) mend(ctx context.Context) {
+	start := g.deps.Now()
+	err := g.deps.Filter.Replace(ctx, g.list.Rules(start))
+	if err != nil {
+		g.mendAt = start.Add(mendAgain)
+		g.log.Error("firewall not mended: trying again in "+mendAgain.String(), logkey.Err, err)
+		return
+	}
+	g.mendAt = time.Time{}
+	blocks, passes := g.list.Len()
+	g.log.Info("firewall mended", logkey.Rules, blocks+passes, logkey.Took, g.deps.Now().Sub(start))
+}
+
+// write appends to the decisions log. A full disk is told; the guard goes on,
+// and the next snapshot holds what the log lacks.
+func (g *Guard) write(r record, sync bool) error {
+	err := g.state.append(r, sync)
+	if err != nil {
+		g.log.Error("decision not written down: it is in force, but a restart forgets it", logkey.Path, g.cfg.State, logkey.Err, err)
+		g.dirty, g.saveAt = true, g.clock.last.Add(time.Minute)
+	}
+	return err
+}
+
+// tellAttempt logs one attempt, for whoever wants to see them all.
+func (g *Guard) tellAttempt(e watch.Event, old bool) {
+	a := e.Attempt
+	if old {
+		return
+	}
+	g.log.Debug(a.Outcome.String(), logkey.Service, a.Service, logkey.Source, a.Source.Addr(),
+		logkey.Account, strconv.Quote(a.Account), "provenance", a.Provenance)
+}
+
+// tellFacts logs what is worth a person's attention.
+func (g *Guard) tellFacts(e watch.Event) {
+	a := e.Attempt
+	for _, f := range []tocsin.Fact{tocsin.SuccessAfterFailures, tocsin.SuccessFromBlocked, tocsin.Spray, tocsin.InstantAccount} {
+		if e.Facts.Has(f) {
+			g.log.Warn(f.String(), logkey.Service, a.Service, logkey.Source, a.Source.Addr(), logkey.Account, strconv.Quote(a.Account), "at", a.At.Format(time.RFC3339))
+			g.metrics.facts.WithLabelValues(f.String()).Inc()
+		}
+	}
+	if e.Facts.Has(tocsin.AddressMissing) {
+		g.warn(missingText(a))
+		g.metrics.facts.WithLabelValues(tocsin.AddressMissing.String()).Inc()
+	}
+}

@@ -1,0 +1,248 @@
+package guard
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/authlog"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/internal/run"
+	"github.com/tocsin-io/tocsin/logsource"
+)
+
+// seen is what one line told, on its way to the loop.
+type seen struct {
+	attempt tocsin.Attempt
+	times   int
+	old     bool
+	read    time.Time // when the line was read
+	stream  *stream
+	mark    logsource.Mark
+}
+
+// A stream reads one input: it parses lines in the reader's goroutine and hands
+// attempts to the loop. Lines read back have a parser of their own, since they
+// come between live ones.
+type stream struct {
+	guard *Guard
+	input Input
+
+	mu       sync.Mutex // guards the fields below
+	live     *authlog.Parser
+	back     *authlog.Parser
+	timer    *time.Timer // for attempts whose own line never comes
+	marks    map[uint64]logsource.Mark
+	inFlight map[uint64]int            // attempts on their way to the loop, by stream of marks
+	ahead    map[uint64]logsource.Mark // read meanwhile without an attempt
+	trust    tocsin.Provenance         // of the newest line
+	lines    uint64
+	attempts uint64
+	last     time.Time
+}
+
+func newStream(g *Guard, in Input, marks []logsource.Mark) *stream {
+	s := &stream{
+		guard: g, input: in, marks: make(map[uint64]logsource.Mark),
+		inFlight: make(map[uint64]int), ahead: make(map[uint64]logsource.Mark),
+	}
+	for _, m := range marks {
+		s.marks[m.Stream()] = m
+	}
+	s.live, s.back = g.parser(in), g.parser(in)
+	return s
+}
+
+func (g *Guard) parser(in Input) *authlog.Parser {
+	p := g.deps.Matcher.Parser(g.deps.Zone)
+	if in.Service != "" {
+		if err := p.Only(in.Service); err != nil {
+			g.warn(fmt.Sprintf("%s: %v", in.Name, err))
+		}
+	}
+	return p
+}
+
+// readers runs the sources, and starts them anew when the configuration names
+// others.
+func (g *Guard) readers(ctx context.Context) error {
+	for {
+		var parts []run.Part
+		for _, s := range g.reading() {
+			parts = append(parts, run.Part{Name: "log " + s.input.Name, Run: s.run})
+		}
+		inner, stop := context.WithCancel(ctx)
+		var next []Input
+		parts = append(parts, run.Part{Name: "reload", Run: func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+			case next = <-g.restart:
+			}
+			return ctx.Err()
+		}})
+		err := run.All(inner, g.log, parts...)
+		stop()
+		if err != nil || ctx.Err() != nil || next == nil {
+			return err
+		}
+		g.replaceStreams(next)
+	}
+}
+
+// run reads until ctx ends. A source that fails is told and given up: the others
+// go on guarding.
+func (s *stream) run(ctx context.Context) error {
+	src := s.input.Open(s.kept())
+	s.guard.log.Info("reading", logkey.Log, s.input.Name, "trust", s.input.Trust)
+	err := src.Run(ctx, func(l logsource.Line) error { return s.line(ctx, l) })
+	s.mu.Lock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.mu.Unlock()
+	if ctx.Err() == nil && err != nil {
+		s.guard.log.Error("log given up", logkey.Log, s.input.Name, logkey.Err, err)
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// kept returns the marks to resume from.
+func (s *stream) kept() []logsource.Mark {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	marks := make([]logsource.Mark, 0, len(s.marks))
+	for _, m := range s.marks {
+		marks = append(marks, m)
+	}
+	return marks
+}
+
+// line parses l and sends what it tells.
+func (s *stream) line(ctx context.Context, l logsource.Line) error {
+	s.mu.Lock()
+	p := s.live
+	if !l.Live {
+		p = s.back
+	}
+	var a tocsin.Attempt
+	n := 0
+	if len(l.Text) > 0 && !l.Cut {
+		a, n = parse(p, l)
+		s.lines++
+		s.trust = l.Provenance
+	}
+	s.watchEchoes(ctx, p)
+	if n == 0 {
+		s.pass(l.Mark)
+		s.mu.Unlock()
+		return nil
+	}
+	if l.Live {
+		a.At = l.Received // the writer's clock may be wrong, or the line's zone
+	}
+	s.attempts += uint64(n)
+	s.last = l.Received
+	s.inFlight[l.Mark.Stream()]++
+	s.mu.Unlock()
+	return s.send(ctx, seen{attempt: a, times: n, old: !l.Live, read: l.Received, stream: s, mark: l.Mark})
+}
+
+func parse(p *authlog.Parser, l logsource.Line) (tocsin.Attempt, int) {
+	if l.Program == "" {
+		a, n := p.Parse(l.Text, l.Received)
+		a.Provenance = l.Provenance
+		return a, n
+	}
+	a, n := p.ParseEntry(authlog.Entry{
+		Message: l.Text, Program: l.Program, PID: l.PID, At: l.At, Received: l.Received,
+		Writer: authlog.Writer(l.Writer),
+	})
+	return a, n
+}
+
+func (s *stream) send(ctx context.Context, one seen) error {
+	select {
+	case s.guard.seen <- one:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// watchEchoes sets the timer for what p may still have to tell.
+func (s *stream) watchEchoes(ctx context.Context, p *authlog.Parser) {
+	due, ok := p.Pending()
+	if !ok {
+		return
+	}
+	wait := max(due.Sub(s.guard.deps.Now()), time.Millisecond)
+	if s.timer == nil {
+		s.timer = time.AfterFunc(wait, func() { s.echoes(ctx) })
+		return
+	}
+	s.timer.Reset(wait)
+}
+
+// echoes sends the attempts whose own line never came.
+func (s *stream) echoes(ctx context.Context) {
+	now := s.guard.deps.Now()
+	for _, p := range []*authlog.Parser{s.live, s.back} {
+		for {
+			s.mu.Lock()
+			a, ok := p.Overdue(now)
+			trust := s.trust
+			s.mu.Unlock()
+			if !ok {
+				break
+			}
+			if a.Provenance == 0 {
+				a.Provenance = trust
+			}
+			if p == s.live {
+				a.At = now
+			}
+			if err := s.send(ctx, seen{attempt: a, times: 1, old: p == s.back, read: now, stream: s}); err != nil {
+				return
+			}
+		}
+		s.mu.Lock()
+		s.watchEchoes(ctx, p)
+		s.mu.Unlock()
+	}
+}
+
+// pass notes a line without an attempt. Its mark counts once the attempts before
+// it are digested.
+func (s *stream) pass(m logsource.Mark) {
+	id := m.Stream()
+	if id == 0 {
+		return
+	}
+	if s.inFlight[id] > 0 {
+		s.ahead[id] = m
+		return
+	}
+	s.marks[id] = m
+}
+
+// digested says that the loop has taken what the line at m told.
+func (s *stream) digested(m logsource.Mark) {
+	id := m.Stream()
+	if id == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.marks[id] = m
+	if s.inFlight[id]--; s.inFlight[id] > 0 {
+		return
+	}
+	delete(s.inFlight, id)
+	if ahead, ok := s.ahead[id]; ok {
+		s.marks[id] = ahead
+		delete(s.ahead, id)
+	}
+}
