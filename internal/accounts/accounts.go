@@ -6,10 +6,7 @@
 // only as a keyed hash. Adding a name to it makes the name public.
 package accounts
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // public are the names that devices and programs come with, and the words that
 // every dictionary starts with. None tells anything about an owner.
@@ -43,9 +40,29 @@ func Public() []string { return slices.Clone(public) }
 // Guests returns the names of guests, in lower case. The slice is the caller's.
 func Guests() []string { return slices.Clone(guests) }
 
+// Fold returns name with ASCII letters in lower case. Letters of other scripts,
+// and bytes that are no text at all, stay what they are: no two names that differ
+// otherwise become one.
+func Fold(name string) string {
+	for i := 0; i < len(name); i++ {
+		if isUpper(name[i]) {
+			b := []byte(name)
+			for j := i; j < len(b); j++ {
+				if isUpper(b[j]) {
+					b[j] += 'a' - 'A'
+				}
+			}
+			return string(b)
+		}
+	}
+	return name
+}
+
+func isUpper(c byte) bool { return 'A' <= c && c <= 'Z' }
+
 // IsPublic reports whether name is a public one, in whatever case it was typed.
-func IsPublic(name string) bool { return isPublic[strings.ToLower(name)] }
+func IsPublic(name string) bool { return isPublic[Fold(name)] }
 
 // IsGuest reports whether name is a guest's, in whatever case it was typed. No
 // name at all is a guest's: nobody proved to be anyone.
-func IsGuest(name string) bool { return name == "" || isGuest[strings.ToLower(name)] }
+func IsGuest(name string) bool { return name == "" || isGuest[Fold(name)] }

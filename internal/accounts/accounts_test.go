@@ -26,3 +26,11 @@ func TestListsAreCopies(t *testing.T) {
 		t.Error("a caller can change the list")
 	}
 }
+
+func TestFoldKeepsWhatIsNotASCII(t *testing.T) {
+	for in, want := range map[string]string{"Root": "root", "ÄRGER\xff": "Ärger\xff", "\u212Aafka": "\u212Aafka", "x": "x"} {
+		if got := Fold(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
