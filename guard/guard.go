@@ -63,6 +63,7 @@ type Deps struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
 	Now     func() time.Time
+	Steady  func() time.Duration // a clock that nobody sets; nil is the system's
 	Zone    *time.Location
 	Version string
 	User    string   // whom the guard runs as, for people
@@ -115,13 +116,12 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
 		return nil, err
 	}
 	g := &Guard{
-		cfg: cfg, deps: deps, log: deps.Log, clock: clock{now: deps.Now}, state: st,
+		cfg: cfg, deps: deps, log: deps.Log, clock: newClock(deps.Now, deps.Steady), state: st,
 		boot: mem.Boot + 1, since: deps.Now(), metrics: newMetrics(deps.Metrics),
 		seen: make(chan seen, 1024), orders: make(chan func(context.Context)), drops: make(chan firewall.Drop, 256),
 		drifted: make(chan struct{}, 1), reload: make(chan reloading), restart: make(chan []Input, 1),
 		facts: cfg.Facts,
 	}
-	g.clock.read()
 	if warning != "" {
 		g.warn(warning)
 	}
@@ -138,7 +138,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
 }
 
 // remember builds everything from what the state folder holds.
-func (g *Guard) remember(mem memory) error {
+func (g *Guard) remember(mem remembered) error {
 	key, err := ownerKey(g.cfg.State)
 	if err != nil {
 		return err

@@ -67,8 +67,8 @@ type state struct {
 	log    *durable.Log
 }
 
-// memory is what a guard knows, as the folder keeps it.
-type memory struct {
+// remembered is what a guard knows, as the folder keeps it.
+type remembered struct {
 	header
 	decisions []tocsin.Decision
 	detector  []byte
@@ -78,7 +78,7 @@ type memory struct {
 // openState locks the folder and reads what it holds. A snapshot that cannot be
 // read is set aside under another name, never deleted, and err is nil: warning
 // says so, and the guard starts with what is left.
-func openState(dir string) (s *state, m memory, warning string, err error) {
+func openState(dir string) (s *state, m remembered, warning string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, m, "", fmt.Errorf("state folder: %w: make it, or name another with state in the configuration", err)
 	}
@@ -96,7 +96,7 @@ func openState(dir string) (s *state, m memory, warning string, err error) {
 			return nil, m, "", errors.Join(err, s.unlock())
 		}
 		warning = fmt.Sprintf("what was remembered cannot be read (%v): starting without it, the file is kept as %s", err, aside)
-		m = memory{}
+		m = remembered{}
 	}
 	s.log, err = durable.OpenLog(filepath.Join(dir, decisionsFile), func(b []byte) error {
 		var r record
@@ -118,7 +118,7 @@ func (e *newerError) Error() string {
 	return fmt.Sprintf("the state folder was written by a newer tocsin (format %d, this one knows %d): upgrade, or name another folder", e.version, stateVersion)
 }
 
-func (s *state) readSnapshot() (m memory, err error) {
+func (s *state) readSnapshot() (m remembered, err error) {
 	f, err := os.Open(filepath.Join(s.dir, snapshotFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
