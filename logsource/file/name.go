@@ -118,7 +118,6 @@ func (f *follower) adopt(nm *name, t *tail) (err error) {
 	if f.started {
 		t.last = f.now
 	}
-	t.copied = f.started && f.isCopy(nm, t)
 	f.tails[t.wd] = &tailOf{t, nm}
 	nm.tails = append(nm.tails, t)
 	f.judge(nm, t)
@@ -138,7 +137,7 @@ func (f *follower) isCopy(nm *name, t *tail) bool {
 		return false
 	}
 	for _, o := range other.tails {
-		if theirs := readHead(o.fd, f.buf); len(theirs) >= len(first) && bytes.HasPrefix(theirs, first) {
+		if o.head.len() >= minHead && o.head.matches(first) || bytes.HasPrefix(readHead(o.fd, f.buf), first) {
 			return true
 		}
 	}
@@ -164,14 +163,7 @@ func (f *follower) judge(nm *name, t *tail) {
 
 // read emits what the files of nm have got, older ones first.
 func (f *follower) read(nm *name) error {
-	for i, t := range nm.tails {
-		if i > 0 && t.grown() {
-			for _, old := range nm.tails[:i] {
-				if err := old.rest(f.sink(nm)); err != nil {
-					return err
-				}
-			}
-		}
+	for _, t := range nm.tails {
 		if err := f.readTail(nm, t); err != nil {
 			return err
 		}
@@ -180,6 +172,9 @@ func (f *follower) read(nm *name) error {
 }
 
 func (f *follower) readTail(nm *name, t *tail) error {
+	if f.pattern != "" && f.started && t.pos == 0 {
+		t.copied = f.isCopy(nm, t)
+	}
 	if h := t.head; h.len() > 0 {
 		defer func() {
 			if t.head != h && t.head.len() <= h.len() {
@@ -222,9 +217,18 @@ func (f *follower) drop(t *tail) {
 	_ = unix.Close(t.fd) // read only: nothing to lose
 }
 
-// sink emits the lines of nm. The mark never goes back to an older file.
+// sink emits the lines of nm. The mark never goes back to an older file. A last
+// line without an end in an older file has ended once a newer file has lines.
 func (f *follower) sink(nm *name) sink {
 	return func(t *tail, line []byte, cut bool) error {
+		for _, old := range nm.tails {
+			if old == t {
+				break
+			}
+			if err := old.rest(f.sink(nm)); err != nil {
+				return err
+			}
+		}
 		if nm.marked == nil || slices.Index(nm.tails, t) >= slices.Index(nm.tails, nm.marked) {
 			nm.marked, nm.mark = t, liveMark(nm.key, t.place())
 		}

@@ -16,6 +16,7 @@ import (
 const (
 	folderMask = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_DELETE |
 		unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
+	selfMask = unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	fileMask = unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_MOVE_SELF
 )
 
@@ -47,9 +48,6 @@ func newNotify() (*notify, error) {
 	}
 	return &notify{fd: fd, f: os.NewFile(uintptr(fd), "inotify"), buf: make([]byte, 16<<10)}, nil
 }
-
-// folder watches the folder at path.
-func (n *notify) folder(path string) (wd int, err error) { return n.add(path, folderMask) }
 
 // file watches the open file fd, whatever its name is by now.
 func (n *notify) file(fd int) (wd int, err error) {

@@ -196,12 +196,6 @@ func (t *tail) rest(emit sink) error {
 	return nil
 }
 
-// grown reports whether there is something to read.
-func (t *tail) grown() bool {
-	st, err := t.stat()
-	return err == nil && st.Size > t.pos
-}
-
 // gone reports whether the file has no name any more.
 func (t *tail) gone() bool {
 	st, err := t.stat()

@@ -9,12 +9,16 @@ import (
 // maxHops bounds the symbolic links that lead to a file, as the kernel does.
 const maxHops = 40
 
-// A spot is a name in a folder on which it depends what a path leads to.
-type spot struct{ folder, name string }
+// A spot is a name in a folder on which it depends what a path leads to. It is
+// firm if it names a real folder, which does not change unnoticed.
+type spot struct {
+	folder, name string
+	firm         bool
+}
 
-// trail returns every spot that decides what the absolute path leads to: each
-// symbolic link on the way, and the last name, or the first one missing. Its
-// folders exist (or did, a moment ago) and have no link in them.
+// trail returns every spot on the way that the absolute path leads: folders,
+// symbolic links, and the last name, or the first one missing. Its folders exist
+// (or did, a moment ago) and have no link in them.
 func trail(path string) []spot {
 	var spots []spot
 	at, rest := "/", elements(path)
@@ -28,9 +32,7 @@ func trail(path string) []spot {
 		full := filepath.Join(at, name)
 		fi, err := os.Lstat(full)
 		link := err == nil && fi.Mode()&os.ModeSymlink != 0
-		if err != nil || link || len(rest) == 0 {
-			spots = append(spots, spot{at, name})
-		}
+		spots = append(spots, spot{at, name, err == nil && !link && len(rest) > 0})
 		if err != nil {
 			break
 		}
