@@ -239,6 +239,19 @@ func TestForgeableLines(t *testing.T) {
 	}
 }
 
+// TestForgedLineTakesNoToleranceAway: whoever forges a line about a person can
+// have them blocked for as long as forged lines can, no longer.
+func TestForgedLineTakesNoToleranceAway(t *testing.T) {
+	p := Default()
+	p.First = 3 * time.Hour
+	_, got, _ := play(New(p), story(times(1, 0, "Fl x"), times(6, time.Second, "F margaret")))
+	for _, d := range got {
+		if d.Until.Sub(d.At) > time.Hour {
+			t.Errorf("blocked for %v", d.Until.Sub(d.At))
+		}
+	}
+}
+
 func TestStandingBlockIsNotDecidedAgain(t *testing.T) {
 	decided, got, _ := play(New(Default()), times(20, time.Minute, "F root"))
 	// Decided at the 5th; until then the 14th, 9 minutes on, renews it.

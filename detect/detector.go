@@ -57,6 +57,10 @@ func (d *Detector) forgetAll(seed window.Seed) {
 // Observe takes an attempt that happens now and returns the decision it tips
 // over, if any, and what else is worth telling. Blocked says whether the source
 // is blocked at this moment, by whomever: whoever gets in then gets no excuse.
+//
+// The caller sees to it that a.At is now, within minutes: a block ends that much
+// after a.At, and the time in a line may be forged with the rest of it. Older
+// lines are for [Detector.Recall].
 func (d *Detector) Observe(a tocsin.Attempt, blocked bool) Result {
 	return d.observe(a, blocked, true)
 }

@@ -15,7 +15,7 @@ func (d *Detector) failure(o *observed) Result {
 	var r Result
 	s := d.sources.Touch(o.key)
 	if o.live {
-		s.dropFuture(o.at, span(d.policy.Fast.Within))
+		s.dropFuture(o.at, d.limits.sitting)
 	}
 	all := s.failures.With(window.Event{At: o.at, Tag: o.tag})
 	s.failures = all.Ring()
@@ -33,7 +33,7 @@ func (d *Detector) failure(o *observed) Result {
 	if v.decided && o.live {
 		d.decide(s, o, v, &all, &r)
 	}
-	if v.rule == bySpray && r.Decided {
+	if crowd > 0 && r.Decided {
 		r.Facts = r.Facts.With(tocsin.Spray)
 	}
 	return r
@@ -50,7 +50,7 @@ func (d *Detector) excuse(o *observed) bool {
 		return false
 	}
 	if o.at < s.at { // told late: the mistyping just before it
-		return s.at-o.at < d.limits.fast.within
+		return s.at-o.at < d.limits.sitting
 	}
 	if o.at-s.at >= weekSeconds || int(s.excused) >= d.policy.Excused {
 		return false

@@ -26,8 +26,12 @@ type verdict struct {
 type limits struct {
 	fast, day, week, personFast, personDay, probes, spray limit
 
-	least int // failures below which no limit can be reached
+	least   int    // failures below which no limit can be reached
+	sitting uint32 // what comes closer together is one sitting of one person
 }
+
+// defaultSitting is the sitting of a policy without a fast limit, in seconds.
+const defaultSitting = 600
 
 type limit struct {
 	count  int
@@ -45,7 +49,10 @@ func newLimits(p Policy) limits {
 		fast: cut(p.Fast, MaxCount), day: cut(p.Day, MaxCount), week: cut(p.Weekly, MaxCount),
 		personFast: cut(p.PersonFast, MaxCount), personDay: cut(p.PersonDay, 1<<15),
 		probes: cut(p.Probes, 1<<15), spray: cut(p.Spray, MaxSpray),
-		least: MaxCount + 1,
+		least: MaxCount + 1, sitting: defaultSitting,
+	}
+	if l.fast.within > 0 {
+		l.sitting = l.fast.within
 	}
 	for _, one := range []limit{l.fast, l.day, l.week, l.personFast} {
 		if one.within > 0 {
@@ -78,8 +85,12 @@ func (d *Detector) judge(s *source, all *window.Recent, o *observed) verdict {
 				n++
 			}
 		}
-		// How many of a person's failures were firm is not remembered: those left.
-		if v := d.limits.weigh(firm[:n], o.at, min(runs, n)); v.decided {
+		// Who is a person by the firm lines stays one, whatever somebody forged.
+		firmRuns := 0
+		if person(firm[:n], o.at) {
+			firmRuns = n
+		}
+		if v := d.limits.weigh(firm[:n], o.at, firmRuns); v.decided {
 			return v
 		}
 	}
@@ -156,7 +167,7 @@ func (l *limits) guessed(list []window.Event, at uint32) verdict {
 			n++
 		}
 	}
-	if n < l.week.count || spread(list) < l.fast.within {
+	if n < l.week.count || spread(list) < l.sitting {
 		return verdict{}
 	}
 	return verdict{decided: true, rule: byGuesses, count: n, span: spread(list)}
@@ -176,7 +187,7 @@ func ownTag(list []window.Event) tag {
 // older failure on the same account.
 func (l *limits) opensBurst(list []window.Event) bool {
 	for _, older := range list[1:] {
-		if list[0].At-older.At >= l.fast.within {
+		if list[0].At-older.At >= l.sitting {
 			return true
 		}
 		if same(list[0].Tag, older.Tag) {

@@ -67,9 +67,8 @@ func (d *Detector) gotIn(o *observed, e window.Event) bool {
 // remember notes a success and forgets the mistyping just before it.
 func (d *Detector) remember(o *observed) {
 	s := d.sources.Touch(o.key)
-	fast := d.limits.fast.within
 	s.failures.Drop(func(e window.Event) bool {
-		return same(e.Tag, o.tag) && e.Tag&nameless == 0 && e.At <= o.at && o.at-e.At < fast &&
+		return same(e.Tag, o.tag) && e.Tag&nameless == 0 && e.At <= o.at && o.at-e.At < d.limits.sitting &&
 			(!o.local() || e.Tag&local != 0)
 	})
 	s.runs = 0
