@@ -2,13 +2,17 @@ package firewalltest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tocsin-io/tocsin/firewall"
 	"github.com/tocsin-io/tocsin/internal/testnet"
@@ -73,8 +77,8 @@ func (k Kernel) subject(t *testing.T, n *testnet.Net) Subject {
 }
 
 // A prober tells whether a datagram gets through, without waiting for one that
-// does not come: a second one from a source that is never blocked overtakes
-// none, so once it is there the first will not come any more.
+// does not come: a second one, from a source that is never blocked, overtakes
+// none, so once it is answered the first will not come any more.
 type prober struct {
 	n  *testnet.Net
 	at [2]netip.AddrPort // the device, by family
@@ -129,20 +133,43 @@ func (p *prober) reaches(t *testing.T, from netip.Addr) bool {
 	if from.Is6() {
 		at, gate = p.at[1], testnet.Gateway6
 	}
-	probe := p.token()
 	c := dial(t, p.n.World, "udp", from, at)
 	defer c.Close()
-	if _, err := c.Write([]byte(probe)); err != nil {
-		t.Fatal(err)
-	}
 	control := dial(t, p.n.World, "udp", gate, at)
 	defer control.Close()
-	for range 2 { // the second follows an answer, whatever processor took the first
-		ask(t, control, p.token())
+	probe := p.token()
+	err := oneProcessor(func() error {
+		if _, err := c.Write([]byte(probe)); err != nil {
+			return err
+		}
+		return exchange(control, p.token(), patience)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.seen[probe]
+}
+
+// oneProcessor runs f on a single processor, so that packets stay in order: the
+// kernel delivers those of each processor one after the other.
+func oneProcessor(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return err
+	}
+	for i := 0; one.Count() == 0; i++ {
+		if all.IsSet(i) {
+			one.Set(i)
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		return err
+	}
+	return errors.Join(f(), unix.SchedSetaffinity(0, &all))
 }
 
 // dial connects, or fails the test.

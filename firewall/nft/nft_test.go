@@ -11,11 +11,18 @@ import (
 	"github.com/tocsin-io/tocsin/internal/testnet"
 )
 
-func TestFilter(t *testing.T) {
+func TestFilter(t *testing.T) { runSuite(t, Options{}) }
+
+// TestFilterOldKernel renews as kernels before 6.12 need it.
+func TestFilterOldKernel(t *testing.T) { runSuite(t, Options{oldKernel: true}) }
+
+func runSuite(t *testing.T, opt Options) {
 	testnet.Need(t, "nft")
 	firewalltest.RunKernel(t, firewalltest.Kernel{
 		Open: func(t *testing.T, n *testnet.Net, cut bool) firewall.Filter {
-			return open(t, n, Options{KeepSockets: !cut})
+			own := opt // of this test: others run beside it
+			own.KeepSockets = !cut
+			return open(t, n, own)
 		},
 		Wreck:  func(t *testing.T, n *testnet.Net) { nft(t, n, "flush ruleset") },
 		Plant:  plant,

@@ -22,6 +22,9 @@ func openEvents(self uint32) (*netlink.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Room for a few thousand elements that others change at once: what does not
+	// fit counts as drift. What is granted will do.
+	_ = nl.SetReadBuffer(1 << 20)
 	filter, err := bpf.Assemble(notFrom(self))
 	if err != nil {
 		return nil, errors.Join(err, nl.Close())

@@ -1,0 +1,142 @@
+package nft
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/firewall"
+	"github.com/tocsin-io/tocsin/internal/testnet"
+)
+
+func TestForeignTable(t *testing.T) {
+	testnet.Need(t, "nft")
+	n := testnet.New(t)
+	nft(t, n, "table inet tocsin {\n chain mine { type filter hook input priority 0; }\n}")
+	before := nft(t, n, "list ruleset")
+	_, err := openIn(n, Options{})
+	if !errors.Is(err, firewall.ErrForeign) || !strings.Contains(err.Error(), "nft delete table inet tocsin") {
+		t.Errorf("error: got %v, want ErrForeign and what to do", err)
+	}
+	if after := nft(t, n, "list ruleset"); after != before {
+		t.Errorf("rules: got\n%s\nwant\n%s", after, before)
+	}
+	open(t, n, Options{Table: "tocsin-2"}) // beside it, under another name
+	if _, err := openIn(n, Options{Table: "to; flush ruleset"}); err == nil {
+		t.Error("a table name with a command in it was taken")
+	}
+}
+
+func TestClearLeavesNothing(t *testing.T) {
+	testnet.Need(t, "nft")
+	n := testnet.New(t)
+	f := open(t, n, Options{})
+	for range 3 { // with one generation, or more, of sets
+		if err := f.Replace(t.Context(), blocks(10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := strings.Count(nft(t, n, "list chains"), "chain "); got != 9 {
+		t.Errorf("chains after three times Replace: got %d, want 9", got)
+	}
+	for range 2 { // and again, when it is gone
+		if err := f.Clear(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := nft(t, n, "list ruleset"); got != "" {
+		t.Errorf("left behind: %s", got)
+	}
+	one := tocsin.Change{Add: []tocsin.Rule{{Prefix: netip.MustParsePrefix("192.0.2.9/32"), Action: tocsin.Block, Until: time.Now().Add(time.Hour)}}}
+	if err := f.Change(t.Context(), one); err == nil {
+		t.Error("Change without a table succeeded")
+	}
+	if err := f.Replace(t.Context(), blocks(10)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Change(t.Context(), one); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMissing(t *testing.T) {
+	for _, tt := range []struct{ err, want error }{
+		{unix.EINVAL, firewall.ErrUnsupported},
+		{fmt.Errorf("x: %w", unix.EOPNOTSUPP), firewall.ErrUnsupported},
+		{unix.EPROTONOSUPPORT, firewall.ErrUnsupported},
+		{unix.EPERM, firewall.ErrPower},
+		{unix.EACCES, firewall.ErrPower},
+		{unix.ENOMEM, unix.ENOMEM},
+	} {
+		if got := missing(tt.err); !errors.Is(got, tt.want) {
+			t.Errorf("missing(%v): got %v, want %v", tt.err, got, tt.want)
+		}
+	}
+}
+
+// TestPower runs this test in a child that is an ordinary user: with
+// CAP_NET_ADMIN it blocks, closes sockets and samples; without, it says so.
+func TestPower(t *testing.T) {
+	if os.Getenv("NFT_TEST_CHILD") != "" {
+		powerless(t)
+		return
+	}
+	testnet.Need(t, "setpriv")
+	// The child is another user and cannot enter the folders of this one.
+	self, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("/tmp", "tocsin-nft-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(dir+"/child", self, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for caps, want := range map[string]string{"+net_admin": "blocked", "-all": "not permitted"} {
+		n := testnet.New(t)
+		cmd := n.Device.Command(t.Context(), "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+			"--inh-caps="+caps, "--ambient-caps="+caps, "--bounding-set="+strings.Replace(caps, "+", "-all,+", 1),
+			"--no-new-privs", dir+"/child", "-test.run=^TestPower$", "-test.v")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "NFT_TEST_CHILD=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte("child: "+want)) {
+			t.Errorf("caps %s: got %v, want %q in:\n%s", caps, err, want, out)
+		}
+	}
+}
+
+func powerless(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Fatal("still root")
+	}
+	f, err := Open(Options{})
+	if errors.Is(err, firewall.ErrPower) && strings.Contains(err.Error(), "CAP_NET_ADMIN") {
+		fmt.Println("child: not permitted:", err)
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Replace(t.Context(), blocks(25_000)); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := f.Holds(t.Context(), netip.PrefixFrom(addr(24_999), 32)); !held || err != nil {
+		t.Fatal(held, err)
+	}
+	if f.sampled != (f.nflog != nil) || !f.sampled {
+		t.Error("no samples")
+	}
+	fmt.Println("child: blocked")
+}
