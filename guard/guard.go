@@ -143,7 +143,10 @@ func (g *Guard) remember(mem remembered) error {
 	if err != nil {
 		return err
 	}
-	g.detector = detect.New(g.cfg.Policy)
+	if g.cfg.Policy.Seed, err = randomSeed(); err != nil {
+		return err
+	}
+	g.detector = detect.New(g.cfg.Policy) // a snapshot brings its own seed
 	if len(mem.detector) > 0 {
 		if err := g.detector.UnmarshalBinary(mem.detector); err != nil {
 			g.warn(fmt.Sprintf("what sources did before cannot be read: %v", err))

@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/tocsin-io/tocsin/detect"
 	"github.com/tocsin-io/tocsin/internal/durable"
 	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/internal/window"
 	"github.com/tocsin-io/tocsin/logsource"
 	"github.com/tocsin-io/tocsin/sighting"
 	"github.com/tocsin-io/tocsin/watch"
@@ -72,6 +74,16 @@ func ownerKey(dir string) ([]byte, error) {
 	}
 	err = durable.WriteFile(path, 0o600, func(w io.Writer) error { _, err := w.Write(key); return err })
 	return key, err
+}
+
+// randomSeed keys the detector's hashes, so that no attacker can choose sources
+// or names that fall on one another.
+func randomSeed() (s window.Seed, err error) {
+	var b [16]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return s, err
+	}
+	return window.Seed{K0: binary.LittleEndian.Uint64(b[:]), K1: binary.LittleEndian.Uint64(b[8:])}, nil
 }
 
 func newBook(key []byte, device tocsin.DeviceID, boot uint64) *sighting.Book {
