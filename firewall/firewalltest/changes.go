@@ -26,7 +26,7 @@ func changes() []subjectTest {
 		}},
 		{"a rule may come twice in one change", func(t *testing.T, s Subject) {
 			s.add(t, s.block(wide, ttl), s.block(wide, time.Hour), s.block(netip.PrefixFrom(inWide, 24), time.Hour))
-			s.Sleep(ttl + late)
+			s.Sleep(over)
 			s.want(t, inWide, false) // the last one counts
 			s.replace(t, s.block(other, ttl), s.block(other, time.Hour))
 			s.want(t, inOther, false)

@@ -146,9 +146,17 @@ func (f *Filter) when(key expr.MetaKey, is []byte, do expr.Any) {
 	f.rule(chainGate, &expr.Meta{Key: key, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: is}, do)
 }
 
-// caught queues what becomes of packets from blocked sources: replies pass,
-// the rest is sampled and dropped.
+// caught queues what becomes of packets from blocked sources: neighbours may
+// ask who has our address, or a block that holds the router cuts off everybody
+// behind it; replies pass; the rest is sampled and dropped.
 func (f *Filter) caught() {
+	f.rule(chainCaught,
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_ICMPV6}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
+		&expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: []byte{routerSolicit}, ToData: []byte{redirect}},
+		verdict(expr.VerdictAccept, ""),
+	)
 	f.rule(chainCaught,
 		&expr.Ct{Key: expr.CtKeyDIRECTION, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{1}},
@@ -236,6 +244,9 @@ func (f *Filter) dropGeneration(gen int, s state) {
 		}
 	}
 }
+
+// Neighbour discovery, first and last type of ICMPv6 (RFC 4861).
+const routerSolicit, redirect = 133, 137
 
 // snap is how much of a dropped packet is copied: enough for its source.
 const snap = 64

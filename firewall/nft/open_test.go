@@ -2,6 +2,7 @@ package nft
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -139,4 +140,30 @@ func powerless(t *testing.T) {
 		t.Error("no samples")
 	}
 	fmt.Println("child: blocked")
+}
+
+// TestNeighbours blocks the network that the router is in: sources behind the
+// router must still get through, though it has to find our address again.
+func TestNeighbours(t *testing.T) {
+	testnet.Need(t, "ip")
+	n := testnet.New(t)
+	f := open(t, n, Options{})
+	add(t, f, block(netip.MustParsePrefix("2001:db8:1::/64"), time.Hour), block(netip.MustParsePrefix("fe80::/10"), time.Hour))
+	for _, h := range []*testnet.Host{n.World, n.Device} {
+		if out, err := h.Command(t.Context(), "ip", "-6", "neigh", "flush", "dev", h.Link).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	l, err := n.Device.Listen(netip.AddrPortFrom(testnet.Device6, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c, err := n.World.Dial(ctx, "tcp", netip.MustParseAddr("2001:db8:77::1"), netip.MustParseAddrPort(l.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
 }

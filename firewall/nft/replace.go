@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -70,9 +71,6 @@ func (r *replacing) run(ctx context.Context, all iter.Seq[tocsin.Rule]) error {
 		id := setOf(k.prefix, k.action, r.gen)
 		r.part[id] = append(r.part[id], nftables.SetElement{Key: k.prefix.Addr().AsSlice(), Timeout: left})
 		r.pending++
-		if k.action == tocsin.Block && r.f.cutter != nil && !r.begun {
-			r.f.cutter.Cut(k.prefix)
-		}
 	}
 	return r.send(ctx, true)
 }
@@ -94,12 +92,35 @@ func (r *replacing) send(ctx context.Context, last bool) error {
 	if err != nil {
 		return explain("replace", err)
 	}
+	if !r.begun {
+		r.cut()
+	}
 	r.begun = true
 	for id, es := range r.part {
 		r.part[id] = es[:0] // the next part needs as much room
 	}
 	r.pending = 0
 	return nil
+}
+
+// cut closes the connections of the most urgent sources; those further down are
+// silenced only. Most are old acquaintances without a connection.
+func (r *replacing) cut() {
+	if r.f.cutter == nil {
+		return
+	}
+	for id, es := range r.part {
+		if id.pass {
+			continue
+		}
+		ps := make([]netip.Prefix, 0, len(es))
+		for _, e := range es {
+			if a, ok := netip.AddrFromSlice(e.Key); ok {
+				ps = append(ps, netip.PrefixFrom(a, id.bits))
+			}
+		}
+		r.f.cutter.Cut(ps...)
+	}
 }
 
 func (r *replacing) transact(last bool) error {
