@@ -9,8 +9,8 @@ import (
 // parseAddr reads an address as services write it, unmapped and without its
 // zone. Names, and the addresses that are nobody's, are refused.
 func parseAddr(b []byte) (netip.Addr, bool) {
-	if a, ok := parse4(b); ok {
-		return a, a != netip.IPv4Unspecified()
+	if a, end, ok := quad(b, 0); ok && end == len(b) {
+		return a, true
 	}
 	if i := bytes.IndexByte(b, '%'); i >= 0 {
 		b = b[:i]
@@ -24,33 +24,33 @@ func parseAddr(b []byte) (netip.Addr, bool) {
 	return a, err == nil && !a.IsUnspecified()
 }
 
-// parse4 reads a dotted quad. Leading zeros are refused: some read them as
-// octal.
-func parse4(b []byte) (netip.Addr, bool) {
-	if len(b) < 7 || len(b) > 15 {
-		return netip.Addr{}, false
-	}
+// quad reads a dotted quad at b[i:] and returns where it ends; nothing that
+// could belong to an address or a name may follow. Leading zeros are refused
+// (some read them as octal), and so is 0.0.0.0.
+func quad(b []byte, i int) (a netip.Addr, end int, ok bool) {
 	var ip [4]byte
-	part, value, digits := 0, 0, 0
-	for _, c := range b {
-		if c == '.' {
-			if digits == 0 || part == 3 {
-				return netip.Addr{}, false
-			}
-			ip[part] = byte(value)
-			part, value, digits = part+1, 0, 0
-			continue
+	for part := 0; ; part++ {
+		start, value := i, 0
+		for i < len(b) && i < start+4 && b[i]-'0' <= 9 {
+			value = value*10 + int(b[i]-'0')
+			i++
 		}
-		if c < '0' || c > '9' || digits > 0 && value == 0 {
-			return netip.Addr{}, false
+		if i == start || value > 255 || i > start+1 && b[start] == '0' {
+			return a, 0, false
 		}
-		digits++
-		if value = value*10 + int(c-'0'); value > 255 {
-			return netip.Addr{}, false
+		ip[part] = byte(value)
+		if part == 3 {
+			break
 		}
+		if i >= len(b) || b[i] != '.' {
+			return a, 0, false
+		}
+		i++
 	}
-	ip[3] = byte(value)
-	return netip.AddrFrom4(ip), digits > 0 && part == 3
+	if i < len(b) && class[b[i]]&(1<<addr) != 0 && (b[i] != ':' || i+1 < len(b) && class[b[i+1]]&(1<<addr) != 0) {
+		return a, 0, false
+	}
+	return netip.AddrFrom4(ip), i, ip != [4]byte{}
 }
 
 // parseAddrPort reads 192.0.2.1:22, [2001:db8::1]:22, 2001:db8::1:22, each also

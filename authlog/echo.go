@@ -12,9 +12,9 @@ import (
 type echo struct {
 	attempt    tocsin.Attempt
 	n          int
-	at         int64     // by the stamps of the stream
-	received   time.Time // by the clock of the reader
-	slot       int32     // its session
+	at         int64 // by the stamps of the stream
+	received   int64 // by the clock of the reader
+	slot       int32 // its session
 	queue      int8
 	next, prev int32 // -1: none
 }
@@ -31,6 +31,7 @@ type echoes struct {
 	list    []echo
 	unused  []int32
 	queues  []queue // one for each window in use: there are few
+	waiting int     // in the queues
 	expired []echo  // due, whatever the time
 }
 
@@ -49,6 +50,7 @@ func (es *echoes) add(e echo, window time.Duration) int32 {
 	} else {
 		es.list = append(es.list, echo{})
 	}
+	es.waiting++
 	e.queue, e.next, e.prev = int8(q), -1, es.queues[q].last
 	es.list[i] = e
 	if e.prev >= 0 {
@@ -73,6 +75,7 @@ func (es *echoes) remove(i int32) {
 	} else {
 		q.last = e.prev
 	}
+	es.waiting--
 	*e = echo{}
 	es.unused = append(es.unused, i)
 }
@@ -91,6 +94,9 @@ func (es *echoes) expire(i int32) {
 // line, when Pending says so, and at the end of a log with a now far ahead.
 func (p *Parser) Overdue(now time.Time) (tocsin.Attempt, bool) {
 	es := &p.echoes
+	if es.waiting == 0 && len(es.expired) == 0 {
+		return tocsin.Attempt{}, false
+	}
 	for len(es.expired) > 0 {
 		e := &es.expired[len(es.expired)-1]
 		if e.n--; e.n >= 0 {
@@ -104,8 +110,8 @@ func (p *Parser) Overdue(now time.Time) (tocsin.Attempt, bool) {
 			continue
 		}
 		e := &es.list[i]
-		w := es.queues[q].window
-		if now.Sub(e.received) < w && p.now-e.at < int64(w) {
+		w := int64(es.queues[q].window)
+		if nanos(now)-e.received < w && p.now-e.at < w {
 			continue
 		}
 		return p.release(i), true
@@ -129,15 +135,21 @@ func (p *Parser) release(i int32) tocsin.Attempt {
 // of receipt; ok is false if nothing waits.
 func (p *Parser) Pending() (deadline time.Time, ok bool) {
 	if n := len(p.echoes.expired); n > 0 {
-		return p.echoes.expired[n-1].received, true
+		return time.Unix(0, p.echoes.expired[n-1].received), true
 	}
 	for _, q := range p.echoes.queues {
 		if q.first < 0 {
 			continue
 		}
-		if d := p.echoes.list[q.first].received.Add(q.window); !ok || d.Before(deadline) {
+		if d := time.Unix(0, p.echoes.list[q.first].received).Add(q.window); !ok || d.Before(deadline) {
 			deadline, ok = d, true
 		}
 	}
 	return deadline, ok
+}
+
+// nanos returns t as nanoseconds since 1970; what an int64 cannot hold is cut.
+func nanos(t time.Time) int64 {
+	const limit = 1 << 33 // the year 2242, in seconds
+	return max(-limit, min(limit, t.Unix()))*int64(time.Second) + int64(t.Nanosecond())
 }

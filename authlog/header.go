@@ -12,6 +12,9 @@ type head struct {
 	pid     uint32
 	msg     []byte
 	whole   []byte // the message with what may be its program, if there was no stamp
+	left    int    // bytes after the bracket before the process number; 0: none
+	after   []byte // what follows the stamp, if host and program do
+	group   *group // patterns for the program, if known already
 }
 
 // lastStamp remembers the stamp of the line before: most lines have the same.
@@ -31,6 +34,13 @@ func (p *Parser) head(line []byte, received time.Time, h *head) {
 			return
 		}
 	}
+	if n := p.quick.stamp(rest, received, h); n > 0 {
+		if !p.quick.head(rest[n:], h) {
+			h.msg, h.after = trimLeft(rest[n:]), rest[n:]
+			h.hostAndTag(rest[n+1:])
+		}
+		return
+	}
 	n := p.stamp(rest, received, h)
 	if n == 0 {
 		h.msg = rest
@@ -41,7 +51,10 @@ func (p *Parser) head(line []byte, received time.Time, h *head) {
 	h.msg = trimLeft(after)
 	// Only the log daemon's stamps stand before a host and a program.
 	if len(after) > 0 && after[0] == ' ' && rest[0] != '[' && daemonStamp(rest) {
-		h.hostAndTag(after[1:])
+		if !p.quick.head(after, h) {
+			h.after = after
+			h.hostAndTag(after[1:])
+		}
 	}
 }
 
@@ -71,6 +84,7 @@ func (p *Parser) stamp(b []byte, received time.Time, h *head) int {
 	if n <= len(l.text) && h.at != received {
 		l.n, l.at, l.received = n, h.at, received
 		copy(l.text[:], b[:n])
+		p.quick.keepHour(b, h.at)
 	}
 	return n
 }
@@ -198,6 +212,9 @@ func (h *head) tag(b []byte) bool {
 		closing := byte(']')
 		if b[i] == '(' { // dovecot's own log
 			closing = ')'
+		}
+		if closing == ']' {
+			h.left = len(b) - i - 1
 		}
 		n, end := digitsAt(b, i+1, 1, 10)
 		if end < 0 || end >= len(b) || b[end] != closing {

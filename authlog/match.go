@@ -18,11 +18,9 @@ type capture struct {
 
 func (c *capture) reset() { *c = capture{count: 1} }
 
-// match reports whether all of m matches p, and what the holes caught.
+// match reports whether all of m, which starts with p.prefix, matches p, and
+// what the holes caught.
 func (p *pattern) match(m []byte, c *capture) bool {
-	if len(m) < len(p.prefix) || string(m[:len(p.prefix)]) != p.prefix {
-		return false
-	}
 	i := len(p.prefix)
 	j := backward(p.right, m, i, c)
 	if j < 0 {
@@ -99,6 +97,12 @@ func forward(es []element, m []byte, i, j int, c *capture) int {
 			continue
 		}
 		end := i
+		if es[e].kind == addr {
+			if a, end, ok := quad(m[:j], i); ok {
+				c.addr, i = a, end
+				continue
+			}
+		}
 		if es[e].kind == quoted {
 			end = unquoted(m, i, j)
 		} else {

@@ -22,6 +22,7 @@ type Parser struct {
 	only int // index of the one definition of this stream, -1 for any
 
 	clock clock
+	quick quick
 	last  lastStamp
 	c     capture
 	names internTable
@@ -34,8 +35,9 @@ type Parser struct {
 	json     scanner
 	group    *group
 
-	now      int64 // the newest line, by its stamp
-	received time.Time
+	now      int64     // the newest line, by its stamp
+	received int64     // when the line was read, as nanoseconds
+	readAt   time.Time // the same
 	table    *sessionTable
 	echoes   echoes
 }
@@ -67,7 +69,7 @@ func (p *Parser) Parse(line []byte, received time.Time) (a tocsin.Attempt, n int
 	if g == nil {
 		return a, 0
 	}
-	p.received = received
+	p.received, p.readAt = nanos(received), received
 	n = p.read(g, &h, &a)
 	return a, n
 }
@@ -107,7 +109,7 @@ func (p *Parser) ParseEntry(e Entry) (a tocsin.Attempt, n int) {
 	if g == nil {
 		return a, 0
 	}
-	p.received = e.Received
+	p.received, p.readAt = nanos(e.Received), e.Received
 	p.writer, p.entry = e.Writer, true
 	n = p.read(g, &h, &a)
 	p.writer, p.entry = Writer{}, false
@@ -116,6 +118,9 @@ func (p *Parser) ParseEntry(e Entry) (a tocsin.Attempt, n int) {
 
 // groupOf returns the patterns for a line with head h.
 func (p *Parser) groupOf(h *head) *group {
+	if h.group != nil {
+		return h.group
+	}
 	if len(h.program) == 0 {
 		return p.bare()
 	}
@@ -126,6 +131,9 @@ func (p *Parser) groupOf(h *head) *group {
 	if p.group == nil && h.whole != nil {
 		h.msg = h.whole
 		return p.bare()
+	}
+	if h.after != nil && p.group != nil {
+		p.quick.keepTag(h.after, h, p.group)
 	}
 	return p.group
 }
@@ -169,6 +177,9 @@ func (p *Parser) read(g *group, h *head, a *tocsin.Attempt) int {
 	for _, i := range g.order[g.start[m[0]]:g.start[int(m[0])+1]] {
 		pt := &g.patterns[i]
 		if p.only >= 0 && pt.def != p.only {
+			continue
+		}
+		if len(m) < len(pt.prefix) || string(m[:len(pt.prefix)]) != pt.prefix {
 			continue
 		}
 		c.reset()
@@ -251,14 +262,14 @@ func (p *Parser) innerStamp(m []byte, h *head) []byte {
 	if n == 0 || n+1 >= len(m) || m[n] != ' ' {
 		return m
 	}
-	h.at = p.clock.resolve(s, p.received)
+	h.at = p.clock.resolve(s, p.readAt)
 	return m[n+1:]
 }
 
 // inner replaces the time of h by the one that stands inside the message.
 func (p *Parser) inner(h *head) {
 	if s, n := scanStamp(p.c.stamp); n > 0 {
-		h.at = p.clock.resolve(s, p.received)
+		h.at = p.clock.resolve(s, p.readAt)
 	}
 }
 
@@ -273,7 +284,7 @@ func (p *Parser) count(def int, role Role, h *head, name []byte, a *tocsin.Attem
 	case d.Join == ByAccount || h.pid == 0:
 		id = hash(name) &^ (1 << 63)
 	}
-	p.now = h.at.UnixNano()
+	p.now = nanos(h.at)
 	s := p.session(keyOf(def, a.Source.Addr(), id), p.now)
 	return p.settle(role, s, a, n, p.now, d.window())
 }

@@ -17,8 +17,9 @@ const (
 	// share a set the one that was silent longest goes first.
 	MaxSessions = sessionSets * sessionWays
 	// sessionLife is how long a silent session is remembered, in nanoseconds.
-	// Process numbers come again, but not so soon from the same address.
-	sessionLife = int64(120 * time.Second)
+	// Process numbers come again, but not so soon from the same address; dovecot
+	// tells a refused log-in for the second time after up to three minutes.
+	sessionLife = int64(240 * time.Second)
 )
 
 // A sessionKey says which lines belong together: the address, and the process
@@ -124,7 +125,7 @@ func (p *Parser) settle(role Role, s *session, a *tocsin.Attempt, n int, now int
 	case Opening:
 		s.owe(0, n)
 	case Verdict:
-		if a.Outcome != tocsin.Success {
+		if a.Outcome == tocsin.Failure {
 			absorbed := min(n, int(s.owed[0]))
 			s.owed[0] -= uint8(absorbed)
 			n -= absorbed

@@ -81,10 +81,13 @@ func sshEchoes() []Pattern {
 	ps := []Pattern{
 		failure("pam_unix"+pam+"  user=<account>", Echo),
 		failure("pam_unix"+pam, Echo),
-		failure("pam_<word>"+pam+" user=<account>", Echo),
-		failure("pam_<word>"+pam, Echo),
 		{Text: "ROOT LOGIN REFUSED FROM <addr> port <port>", Outcome: tocsin.Failure, Role: Echo, Account: "root"},
 		{Text: "ROOT LOGIN REFUSED FROM <addr>", Outcome: tocsin.Failure, Role: Echo, Account: "root"},
+	}
+	for _, module := range []string{"sss", "winbind", "ldap", "krb5"} {
+		ps = append(ps,
+			failure("pam_"+module+pam+" user=<account>", Echo),
+			failure("pam_"+module+pam, Echo))
 	}
 	for _, why := range []string{
 		"Authentication failure", "User not known to the underlying authentication module", "Permission denied",
