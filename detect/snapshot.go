@@ -18,7 +18,7 @@ const magic = "tocsin detect\x00\x01"
 var ErrSnapshot = errors.New("detect: not a snapshot of this version")
 
 // AppendBinary appends to b what is remembered, as far as it is younger than a
-// week at now: about 20 bytes and 8 for each failure of a source. It holds the
+// week at now: 32 bytes for a source and 8 for each of its failures. It holds the
 // seed, and so is for nobody else's eyes.
 func (d *Detector) AppendBinary(b []byte, now time.Time) []byte {
 	at := seconds(now)
