@@ -188,6 +188,28 @@ func TestHostileAccounts(t *testing.T) {
 	}
 }
 
+// Where the attacker's words stand in one place only, no name can hide a line
+// either: the attempt counts, whatever he types.
+func TestNoNameHidesALine(t *testing.T) {
+	for _, d := range All() {
+		for _, p := range d.Patterns {
+			if d.Named || strings.Count(p.Text, "<account>")+strings.Count(p.Text, "<text>") != 1 {
+				continue
+			}
+			for _, lie := range lies {
+				line := "Jan 15 20:54:02 host " + strings.ReplaceAll(d.Programs[0], "#", "7") + "[411]: " + render(p.Text, "203.0.113.7", lie)
+				q := fresh()
+				if _, n := q.Parse([]byte(line), fuzzReceived); n > 0 {
+					continue
+				}
+				if _, ok := q.Overdue(far); !ok {
+					t.Errorf("%s: %q: nothing", d.Name, line)
+				}
+			}
+		}
+	}
+}
+
 // Every pattern of every service reads its own form when nobody lies: none is
 // shadowed by another one that gives a different answer.
 func TestEveryPatternReads(t *testing.T) {

@@ -34,15 +34,18 @@ func (p *Parser) head(line []byte, received time.Time, h *head) {
 			return
 		}
 	}
-	if n := p.quick.stamp(rest, received, h); n > 0 {
+	n := p.quick.stamp(rest, received, h)
+	if n == 0 {
+		n = p.iso.stamp(rest, received, h)
+	}
+	if n > 0 {
 		if !p.quick.head(rest[n:], h) {
 			h.msg, h.after = trimLeft(rest[n:]), rest[n:]
 			h.hostAndTag(rest[n+1:])
 		}
 		return
 	}
-	n := p.stamp(rest, received, h)
-	if n == 0 {
+	if n = p.stamp(rest, received, h); n == 0 {
 		h.msg = rest
 		h.tagOnly()
 		return
@@ -82,6 +85,7 @@ func (p *Parser) stamp(b []byte, received time.Time, h *head) int {
 	h.at = p.clock.resolve(c, received)
 	l.n = 0
 	if n <= len(l.text) && h.at != received {
+		p.iso.keep(b, n, h.at)
 		l.n, l.at, l.received = n, h.at, received
 		copy(l.text[:], b[:n])
 		p.quick.keepHour(b, h.at)

@@ -23,6 +23,7 @@ type Parser struct {
 
 	clock clock
 	quick quick
+	iso   quickISO
 	last  lastStamp
 	c     capture
 	names internTable

@@ -98,3 +98,27 @@ func TestStampIsNotRemembered(t *testing.T) {
 		}
 	}
 }
+
+// What a parser remembers of the lines before must not change what it reads:
+// it must agree with one that remembers nothing.
+func TestMemoryAgreesWithNone(t *testing.T) {
+	zone := time.FixedZone("x", -5*3600)
+	old := Default().Parser(zone)
+	forms := []string{
+		"Jan _2 15:04:05", "2006-01-02T15:04:05.000000-07:00", "2006-01-02T15:04:05Z07:00", "2006-01-02 15:04:05,000",
+		"2006-01-02T15:04:05.000000Z", "Jan _2 15:04:05",
+	}
+	received := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	for i := range 4_000 {
+		// Steps of all sizes, so that hours, days, years and the limits of what
+		// is believed are crossed by stamp and receipt alike.
+		received = received.Add(time.Duration(i%7*i%13) * 11 * time.Minute)
+		at := received.Add(time.Duration(i*i%401-200) * 17 * time.Minute).Add(time.Duration(i) * time.Second)
+		line := []byte(at.In(zone).Format(forms[i/5%len(forms)]) + " host sshd[7]: Failed password for root from 203.0.113.7 port 1 ssh2")
+		a, n := old.Parse(line, received)
+		want, m := Default().Parser(zone).Parse(line, received)
+		if n != m || !a.At.Equal(want.At) {
+			t.Fatalf("%s received %v: got %d × at %v, want %d × at %v", line, received, n, a.At, m, want.At)
+		}
+	}
+}
