@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/internal/testnet"
@@ -167,4 +169,74 @@ func BenchmarkChange20k(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPacket is what one datagram costs sender, cable and receiver
+// together, which run in one system call: passing and dropped, with and without
+// us, and dropped before connection tracking for comparison.
+func BenchmarkPacket(b *testing.B) {
+	source, free := netip.MustParseAddr("198.18.0.1"), netip.MustParseAddr("203.0.113.1")
+	rules := slices.Collect(blocks(100_000))
+	for i, bits := range []int{32, 24, 16, 22} { // four lengths in use
+		a := netip.AddrFrom4([4]byte{198, byte(18 + i%2), byte(64 * (i / 2)), 1})
+		rules = append(rules, tocsin.Rule{Prefix: netip.PrefixFrom(a, bits), Action: tocsin.Block, Until: time.Now().Add(time.Hour)})
+	}
+	for _, bb := range []struct {
+		name string
+		from netip.Addr
+		set  func(b *testing.B, n *testnet.Net)
+	}{
+		{"no-filter", free, func(*testing.B, *testnet.Net) {}},
+		{"tracked-only", free, func(b *testing.B, n *testnet.Net) {
+			nft(b, n, "table inet t {\n chain c { type filter hook input priority 0; ct state invalid counter; }\n}")
+		}},
+		{"pass", free, func(b *testing.B, n *testnet.Net) { replace(b, n, rules) }},
+		{"drop", source, func(b *testing.B, n *testnet.Net) { replace(b, n, rules) }},
+		{"drop-before-tracking", source, func(b *testing.B, n *testnet.Net) {
+			replace(b, n, nil)
+			nft(b, n, "table inet early {\n set s { type ipv4_addr; elements = { 198.18.0.1 }; }\n chain c { type filter hook prerouting priority -300; ip saddr @s drop; }\n}")
+		}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			n := testnet.New(b)
+			at, err := n.Device.ListenUDP(netip.AddrPortFrom(testnet.Device4, 0))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer at.Close()
+			bb.set(b, n)
+			c, err := n.World.Dial(b.Context(), "udp", bb.from, netip.MustParseAddrPort(at.LocalAddr().String()))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			b.ReportAllocs()
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			before := threadTime(b)
+			for b.Loop() {
+				if _, err := c.Write([]byte("x")); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64((threadTime(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
+func replace(b *testing.B, n *testnet.Net, rules []tocsin.Rule) {
+	f := open(b, n, Options{KeepSockets: true})
+	if err := f.Replace(b.Context(), slices.Values(rules)); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// threadTime returns the processor time of the calling thread: other load on
+// the machine does not count.
+func threadTime(b *testing.B) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_THREAD, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
