@@ -2,7 +2,6 @@ package guard
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -137,14 +136,16 @@ func (g *Guard) observe(ctx context.Context, s seen) {
 	}
 }
 
-// enforce carries a decision to the filter, proves it there and writes it down.
-// The kernel comes first: a disk may take its time.
+// enforce writes a decision down, carries it to the filter and proves it there.
+// Writing comes first, and does not wait for the disk: killed in between, the
+// next guard enforces what this one did not, and never lifts what this one did.
 func (g *Guard) enforce(ctx context.Context, e watch.Event, read time.Time) {
 	d := e.Decision
 	if e.Verdict != blocklist.Enforced {
 		g.log.Warn("not blocked", logkey.Prefix, d.Prefix, logkey.Reason, d.Reason, "because", e.Verdict)
 		return
 	}
+	g.write(record{Kind: decide, Decision: d}, false)
 	g.apply(ctx, e.Change)
 	g.decisions++
 	took := g.deps.Now().Sub(read)
@@ -154,7 +155,6 @@ func (g *Guard) enforce(ctx context.Context, e watch.Event, read time.Time) {
 	}
 	g.log.Info(word, logkey.Prefix, d.Prefix, logkey.Until, d.Until.Format(time.RFC3339), logkey.Reason, d.Reason, logkey.Took, took)
 	g.metrics.decision(d, took)
-	g.write(record{Kind: decide, Decision: d}, false)
 }
 
 // apply makes the filter enforce c. If it cannot, or if the kernel does not hold
@@ -210,7 +210,7 @@ func (g *Guard) tellAttempt(e watch.Event, old bool) {
 		return
 	}
 	g.log.Debug(a.Outcome.String(), logkey.Service, a.Service, logkey.Source, a.Source.Addr(),
-		logkey.Account, strconv.Quote(a.Account), "provenance", a.Provenance)
+		logkey.Account, a.Account, "provenance", a.Provenance)
 }
 
 // tellFacts logs what is worth a person's attention.
@@ -218,7 +218,7 @@ func (g *Guard) tellFacts(e watch.Event) {
 	a := e.Attempt
 	for _, f := range []tocsin.Fact{tocsin.SuccessAfterFailures, tocsin.SuccessFromBlocked, tocsin.Spray, tocsin.InstantAccount} {
 		if e.Facts.Has(f) {
-			g.log.Warn(f.String(), logkey.Service, a.Service, logkey.Source, a.Source.Addr(), logkey.Account, strconv.Quote(a.Account), "at", a.At.Format(time.RFC3339))
+			g.log.Warn(f.String(), logkey.Service, a.Service, logkey.Source, a.Source.Addr(), logkey.Account, a.Account, "at", a.At.Format(time.RFC3339))
 			g.metrics.facts.WithLabelValues(f.String()).Inc()
 		}
 	}

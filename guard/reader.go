@@ -160,8 +160,19 @@ func parse(p *authlog.Parser, l logsource.Line) (tocsin.Attempt, int) {
 		Message: l.Text, Program: l.Program, PID: l.PID, At: l.At, Received: l.Received,
 		Writer: authlog.Writer(l.Writer),
 	})
+	if a.Provenance == tocsin.Local && isPerson(l.Writer) {
+		a.Provenance = tocsin.Network // the journal itself says that no service wrote it
+	}
 	return a, n
 }
+
+// firstPerson is the first user who is a person, or nobody: services have lower
+// numbers (login.defs, UID_MIN).
+const firstPerson = 1000
+
+// isPerson reports whether a line was written by somebody who may log whatever
+// he likes and is no service: what he says of others proves nothing.
+func isPerson(w logsource.Writer) bool { return w.Known && w.UID >= firstPerson }
 
 func (s *stream) send(ctx context.Context, one seen) error {
 	select {
