@@ -22,11 +22,11 @@ func (d *Detector) failure(o *observed) Result {
 	v := d.judge(s, &all, o)
 	crowd, forged := d.spread(o, &r)
 	if !v.decided {
-		v = d.sprayVerdict(s, &all, o, crowd, forged)
+		v = d.sprayVerdict(&all, o, crowd, forged)
 	}
 	if o.instant {
 		r.Facts = r.Facts.With(tocsin.InstantAccount)
-		if !v.decided && !s.trusted(o) {
+		if !v.decided && !d.trusted(o) {
 			v = verdict{decided: true, rule: byInstant, count: 1, local: o.local()}
 		}
 	}
@@ -45,7 +45,7 @@ func (d *Detector) excuse(o *observed) bool {
 	if o.blocked || o.tag&(nameless|unknown) != 0 || d.successes.Len() == 0 {
 		return false
 	}
-	s := d.successes.Get(d.pair(o.key, o.tag))
+	s := d.successes.See(d.pair(o.key, o.tag))
 	if s == nil || s.local && !o.local() {
 		return false
 	}

@@ -12,7 +12,7 @@ func (d *Detector) probe(o *observed) (r Result) {
 	}
 	s := d.sources.Touch(o.key)
 	n := count(&s.probes, &s.probeStart, o.at, d.limits.probes.within)
-	if n >= d.limits.probes.count && o.live && !s.trusted(o) {
+	if n >= d.limits.probes.count && o.live && !d.trusted(o) {
 		d.decide(s, o, verdict{decided: true, rule: byProbes, count: n, span: o.at - s.probeStart}, nil, &r)
 	}
 	return r

@@ -18,7 +18,7 @@ const magic = "tocsin detect\x00\x01"
 var ErrSnapshot = errors.New("detect: not a snapshot of this version")
 
 // AppendBinary appends to b what is remembered, as far as it is younger than a
-// week at now: 32 bytes for a source and 8 for each of its failures. It holds the
+// week at now: 27 bytes for a source and 8 for each of its failures. It holds the
 // seed, and so is for nobody else's eyes.
 func (d *Detector) AppendBinary(b []byte, now time.Time) []byte {
 	at := seconds(now)
@@ -50,13 +50,13 @@ func (d *Detector) AppendBinary(b []byte, now time.Time) []byte {
 
 func (s *source) append(b []byte, key uint64) []byte {
 	b = binary.LittleEndian.AppendUint64(b, key)
-	for _, v := range []uint32{s.blockEnd, s.good, s.probeStart, s.runStart} {
+	for _, v := range []uint32{s.blockEnd, s.probeStart, s.runStart} {
 		b = binary.LittleEndian.AppendUint32(b, v)
 	}
 	b = binary.LittleEndian.AppendUint16(b, s.runs)
 	b = binary.LittleEndian.AppendUint16(b, s.probes)
 	list := s.failures.Events()
-	b = append(b, s.strikes, flag(s.goodLocal), byte(len(list)))
+	b = append(b, s.strikes, byte(len(list)))
 	for _, e := range list {
 		b = binary.LittleEndian.AppendUint32(b, e.At)
 		b = binary.LittleEndian.AppendUint32(b, e.Tag)
@@ -117,7 +117,7 @@ func (d *Detector) UnmarshalBinary(data []byte) error {
 
 func (d *Detector) readSource(r *reader) {
 	key := r.u64()
-	s := source{blockEnd: r.u32(), good: r.u32(), probeStart: r.u32(), runStart: r.u32(), runs: r.u16(), probes: r.u16(), strikes: r.u8(), goodLocal: r.u8() == 1}
+	s := source{blockEnd: r.u32(), probeStart: r.u32(), runStart: r.u32(), runs: r.u16(), probes: r.u16(), strikes: r.u8()}
 	var list window.Ring
 	for i := range min(r.u8(), window.Keep) {
 		list[i] = window.Event{At: r.u32(), Tag: r.u32()}

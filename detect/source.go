@@ -2,17 +2,15 @@ package detect
 
 import "github.com/tocsin-io/tocsin/internal/window"
 
-// source is what is remembered of one source, in 96 bytes: see docs/adr/0040.
+// source is what is remembered of one source, in 92 bytes: see docs/adr/0040.
 // Times are seconds since 1970; 0 is never.
 type source struct {
 	blockEnd   uint32 // of the last decision
-	good       uint32 // last success that excuses
 	probeStart uint32 // of the window that probes are counted in
 	runStart   uint32 // of the window that a person's failures are counted in
 	runs       uint16
 	probes     uint16
 	strikes    uint8 // decisions so far, each of which doubled the block
-	goodLocal  bool  // good could have been forged on this device
 	failures   window.Ring
 }
 
@@ -24,7 +22,6 @@ func (s *source) forgive(until uint32) {
 
 func (s *source) shift(move func(*uint32)) {
 	move(&s.blockEnd)
-	move(&s.good)
 	move(&s.probeStart)
 	move(&s.runStart)
 	for i := range s.failures {
@@ -34,14 +31,7 @@ func (s *source) shift(move func(*uint32)) {
 
 // newest returns the last time anything happened that is remembered.
 func (s *source) newest() uint32 {
-	return max(s.blockEnd, s.good, s.probeStart, s.runStart, s.failures[0].At)
-}
-
-// trusted reports whether the source got in as somebody within the last week, as
-// far as o may rely on it: what a forged line vouches for excuses only what
-// could be forged as well.
-func (s *source) trusted(o *observed) bool {
-	return within(s.good, o.at, weekSeconds) && (!s.goodLocal || o.local())
+	return max(s.blockEnd, s.probeStart, s.runStart, s.failures[0].At)
 }
 
 // count counts n up in a window that starts with its first event, so that a

@@ -109,8 +109,8 @@ func (a *sprayed) sources() (n int) {
 // type by habit; two guesses, not two typing errors, on one of the names that
 // everybody knows; an account that exists gets no shorter limit, nor does a
 // source that got in within the week: nobody innocent is blocked for it.
-func (d *Detector) sprayVerdict(s *source, all *window.Recent, o *observed, crowd int, forged bool) verdict {
-	if crowd == 0 || s.trusted(o) {
+func (d *Detector) sprayVerdict(all *window.Recent, o *observed, crowd int, forged bool) verdict {
+	if crowd == 0 || d.trusted(o) {
 		return verdict{}
 	}
 	v := verdict{decided: true, rule: bySpray, count: crowd, local: forged}

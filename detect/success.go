@@ -5,8 +5,8 @@ import (
 	"github.com/tocsin-io/tocsin/internal/window"
 )
 
-// success is remembered of one account that got in from one source: only if it
-// excuses.
+// success is remembered of one account that got in from one source, and of the
+// source: only if it excuses.
 type success struct {
 	at      uint32
 	excused uint16 // failures it has excused since
@@ -64,19 +64,35 @@ func (d *Detector) gotIn(o *observed, e window.Event) bool {
 	return s != nil && within(s.at, o.at, weekSeconds) && (!s.local || e.Tag&local != 0)
 }
 
+// somebody stands, in the table of successes, for all accounts of a source: it
+// is no tag. It lies there and not with the source, because there only those who
+// got in push one another out, and not a flood of attackers the owner.
+const somebody = 1 << 32
+
+// trusted reports whether the source got in as somebody within the last week, as
+// far as o may rely on it: what a forged line vouches for excuses only what
+// could be forged as well.
+func (d *Detector) trusted(o *observed) bool {
+	s := d.successes.See(d.policy.Seed.Hash2(o.key, somebody))
+	return s != nil && within(s.at, o.at, weekSeconds) && (!s.local || o.local())
+}
+
 // remember notes a success and forgets the mistyping just before it.
 func (d *Detector) remember(o *observed) {
-	s := d.sources.Touch(o.key)
-	s.failures.Drop(func(e window.Event) bool {
-		return same(e.Tag, o.tag) && e.Tag&nameless == 0 && e.At <= o.at && o.at-e.At < d.limits.sitting &&
-			(!o.local() || e.Tag&local != 0)
-	})
-	s.runs = 0
-	if s.good <= o.at && (!o.local() || s.goodLocal || !within(s.good, o.at, weekSeconds)) {
-		s.good, s.goodLocal = o.at, o.local()
+	if s := d.sources.See(o.key); s != nil {
+		s.failures.Drop(func(e window.Event) bool {
+			return same(e.Tag, o.tag) && e.Tag&nameless == 0 && e.At <= o.at && o.at-e.At < d.limits.sitting &&
+				(!o.local() || e.Tag&local != 0)
+		})
+		s.runs = 0
 	}
-	w := d.successes.Touch(d.pair(o.key, o.tag))
-	if w.at <= o.at && (!o.local() || w.local || !within(w.at, o.at, weekSeconds)) {
-		*w = success{at: o.at, local: o.local()}
+	d.successes.Touch(d.pair(o.key, o.tag)).renew(o)
+	d.successes.Touch(d.policy.Seed.Hash2(o.key, somebody)).renew(o)
+}
+
+// renew makes o the last success, unless what is known is later or firmer.
+func (s *success) renew(o *observed) {
+	if s.at <= o.at && (!o.local() || s.local || !within(s.at, o.at, weekSeconds)) {
+		*s = success{at: o.at, local: o.local()}
 	}
 }
