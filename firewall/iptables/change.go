@@ -67,7 +67,7 @@ func (f *Filter) apply(ctx context.Context, s *side, e *edit) error {
 	}
 	err := errLine
 	if !s.stale {
-		if err = f.commit(ctx, s, e.batch); errors.Is(err, errLine) {
+		if err = s.commit(ctx, e.batch); errors.Is(err, errLine) {
 			f.noteDrift()
 		}
 	}
@@ -251,7 +251,7 @@ func (f *Filter) rewrite(ctx context.Context, s *side) error {
 		if is, err = f.look(ctx, s, nil); err != nil {
 			break
 		}
-		if err = f.commit(ctx, s, f.whole(s, is)); !errors.Is(err, errLine) {
+		if err = s.commit(ctx, f.whole(s, is)); !errors.Is(err, errLine) {
 			break
 		}
 	}
@@ -334,7 +334,7 @@ func (f *Filter) Clear(ctx context.Context) error {
 		for chain := range is.chains {
 			b.line("-X", chain, "")
 		}
-		if err := f.commit(ctx, s, b); err != nil {
+		if err := s.commit(ctx, b); err != nil {
 			return fmt.Errorf("iptables: clear: %w", err)
 		}
 		s.blocks.clear()

@@ -1,28 +1,32 @@
 package iptables
 
 import (
-	"fmt"
+	"encoding/hex"
 	"net/netip"
-	"strings"
 )
+
+// step is how many bits of the source each level of the tree looks at.
+const step = 4
 
 // maxName is the length that chain names may have in every kernel, and maxBase
 // what that leaves for [Options].Chain: "-P" and the longest label follow it.
 const (
 	maxName = 28
-	maxBase = maxName - len("-P20010db8-0001-0002")
+	maxBase = maxName - len("-P") - 64/step
 )
 
 // A family is what IPv4 and IPv6 differ in.
 type family struct {
-	name   string // as a person calls it
-	bits   int
-	levels [3]int // prefix lengths at which the tree branches; the last only where it is crowded
+	name string // as a person calls it
+	bits int
+	deep int // prefix length of the lowest chains
 }
 
+// An IPv6 network of one customer, a /64, is what a rule names: below it no
+// chain is worth its name.
 var (
-	ipv4 = family{name: "IPv4", bits: 32, levels: [3]int{8, 16, 24}}
-	ipv6 = family{name: "IPv6", bits: 128, levels: [3]int{32, 48, 64}}
+	ipv4 = family{name: "IPv4", bits: 32, deep: 28}
+	ipv6 = family{name: "IPv6", bits: 128, deep: 64}
 )
 
 func familyOf(a netip.Addr) int {
@@ -40,26 +44,9 @@ func (f family) root() netip.Prefix {
 	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
 
-// label names the chain of a node: "203", "203-0", "20010db8-0001".
-func (f family) label(p netip.Prefix) string {
-	b := p.Addr().AsSlice()
-	var parts []string
-	for _, level := range f.levels {
-		if p.Bits() < level {
-			break
-		}
-		from := 0
-		if i := len(parts); i > 0 {
-			from = f.levels[i-1] / 8
-		}
-		part := b[from : level/8]
-		if f.bits == 32 {
-			parts = append(parts, fmt.Sprint(part[0]))
-		} else {
-			parts = append(parts, fmt.Sprintf("%x", part))
-		}
-	}
-	return strings.Join(parts, "-")
+// label names the chain of a node by its bits: "cb0" is 203.0.0.0/12.
+func label(p netip.Prefix) string {
+	return hex.EncodeToString(p.Addr().AsSlice())[:p.Bits()/step]
 }
 
 // normal masks p and makes an IPv4-mapped prefix the IPv4 one that it means.

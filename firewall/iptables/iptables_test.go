@@ -98,6 +98,7 @@ func conform(t *testing.T, o Options) {
 	benches := newBenches()
 	firewalltest.RunKernel(t, firewalltest.Kernel{
 		Open: func(t *testing.T, n *testnet.Net, cut bool) firewall.Filter {
+			o := o
 			o.KeepSockets = !cut
 			return benches.of(t, n).open(t, o)
 		},
@@ -137,8 +138,8 @@ func others(t *testing.T, b bench) string {
 	var keep []string
 	for line := range strings.Lines(b.sh(t, "iptables-legacy-save; ip6tables-legacy-save; nft list ruleset")) {
 		words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == ':' || r == '\n' })
-		own := strings.Contains(line, "-j TOCSIN\n") || len(words) > 0 && (names{"TOCSIN"}).own(words[0]) ||
-			len(words) > 1 && (names{"TOCSIN"}).own(words[1])
+		own := strings.Contains(line, "-j TOCSIN\n") || len(words) > 0 && (names{"TOCSIN"}).own([]byte(words[0])) ||
+			len(words) > 1 && (names{"TOCSIN"}).own([]byte(words[1]))
 		if strings.HasPrefix(line, "#") || own {
 			continue
 		}

@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 	"time"
@@ -40,34 +41,33 @@ func newReader(f family, n names, rule func(found)) *reader {
 }
 
 func (r *reader) line(raw []byte) {
-	if len(raw) == 0 {
-		return
-	}
-	s := string(raw)
-	if name, ok := strings.CutPrefix(s, ":"); ok {
-		name, _, _ = strings.Cut(name, " ")
-		r.docker = r.docker || name == dockerUser
+	switch {
+	case bytes.HasPrefix(raw, []byte(":")):
+		name, _, _ := bytes.Cut(raw[1:], []byte(" "))
+		r.docker = r.docker || string(name) == dockerUser
 		if r.names.own(name) {
-			r.chains[name] = true
+			r.chains[string(name)] = true
 		}
+	case bytes.HasPrefix(raw, []byte("-A ")):
+		chain, spec, _ := bytes.Cut(raw[3:], []byte(" "))
+		if r.names.own(chain) {
+			r.own(spec)
+		} else {
+			r.foreign(string(chain), string(spec))
+		}
+	}
+}
+
+// own counts a rule of ours: most of a big table, so it costs nothing unless
+// somebody asks.
+func (r *reader) own(spec []byte) {
+	r.rules++
+	if r.rule == nil {
 		return
 	}
-	rest, ok := strings.CutPrefix(s, "-A ")
-	if !ok {
-		return
+	if f, ok := parseRule(string(spec), r.family, r.names); ok {
+		r.rule(f)
 	}
-	chain, spec, _ := strings.Cut(rest, " ")
-	if r.names.own(chain) {
-		r.rules++
-		if r.rule == nil {
-			return
-		}
-		if f, ok := parseRule(spec, r.family, r.names); ok {
-			r.rule(f)
-		}
-		return
-	}
-	r.foreign(chain, spec)
 }
 
 // foreign looks at a rule in a chain of others: is it our jump, or one before
@@ -99,42 +99,35 @@ func harmless(spec string) bool {
 	return false
 }
 
-// parseRule reads a rule that the filter wrote.
+// parseRule reads a rule that the filter wrote. Some versions print --utc, too.
 func parseRule(spec string, f family, n names) (found, bool) {
 	r := found{prefix: f.root()}
 	words := strings.Fields(spec)
-	target := ""
-	for i := 0; i+1 < len(words); i += 2 {
-		word, value := words[i], words[i+1]
+	for len(words) > 1 {
+		word, value := words[0], words[1]
+		var err error
 		switch word {
+		case "--utc":
+			words = words[1:]
+			continue
 		case "-s":
-			p, err := netip.ParsePrefix(value)
-			if err != nil {
-				return found{}, false
-			}
-			r.prefix = normal(p)
+			r.prefix, err = netip.ParsePrefix(value)
+			r.prefix = normal(r.prefix)
 		case "--datestop":
-			t, err := time.Parse(stopFormat, value)
-			if err != nil {
-				return found{}, false
-			}
-			r.until = t.Add(time.Second) // it matches to the end of that second
-		case "-m":
-			if value != "time" {
-				return found{}, false
-			}
+			r.until, err = time.Parse(stopFormat, value)
+			r.until = r.until.Add(time.Second) // it matches to the end of that second
 		case "-j", "-g":
-			target = word + " " + value
+			r.pass = word+" "+value == n.pass()
+			return r, r.pass || word+" "+value == n.block()
 		default:
+			if word != "-m" || value != "time" {
+				return found{}, false
+			}
+		}
+		if err != nil || r.prefix.Addr().BitLen() != f.bits {
 			return found{}, false
 		}
-	}
-	switch target {
-	case n.block():
-		return r, r.prefix.Addr().BitLen() == f.bits
-	case n.pass():
-		r.pass = true
-		return r, r.prefix.Addr().BitLen() == f.bits
+		words = words[2:]
 	}
 	return found{}, false
 }
@@ -155,7 +148,7 @@ func (n names) pass() string   { return "-j RETURN" }
 // machine sends itself is nobody's attack.
 func (n names) jump() string { return "! -i lo -j " + n.base }
 
-func (n names) own(chain string) bool {
-	rest, ok := strings.CutPrefix(chain, n.base)
-	return ok && (rest == "" || rest[0] == '-')
+func (n names) own(chain []byte) bool {
+	rest, ok := bytes.CutPrefix(chain, []byte(n.base))
+	return ok && (len(rest) == 0 || rest[0] == '-')
 }

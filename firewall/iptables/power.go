@@ -49,6 +49,9 @@ func capabilities() (uint64, error) {
 	return 0, os.ErrNotExist
 }
 
+// lockVariable tells the programs which lock to take.
+const lockVariable = "XTABLES_LOCKFILE="
+
 // ownLock is the environment that gives the programs a lock file which this
 // user can open. Then nothing keeps our programs and those of others apart, so
 // it is the last resort, for a user that may not open the common one.
@@ -58,5 +61,5 @@ func ownLock() []string {
 		dir = os.TempDir()
 	}
 	name := "tocsin-xtables-" + strconv.Itoa(os.Geteuid()) + ".lock"
-	return []string{"XTABLES_LOCKFILE=" + filepath.Join(dir, name)}
+	return []string{lockVariable + filepath.Join(dir, name)}
 }

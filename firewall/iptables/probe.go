@@ -28,7 +28,10 @@ func (f *Filter) openSide(ctx context.Context, fam family) (*side, error) {
 	s := &side{programs: p, stale: true}
 	for _, table := range f.opt.tables {
 		s.table = table
-		if err = f.probe(ctx, s); err == nil {
+		if _, err = f.look(ctx, s, nil); err == nil {
+			err = f.probe(ctx, s)
+		}
+		if err == nil {
 			break
 		}
 		if !errors.Is(err, errTable) {
@@ -85,7 +88,8 @@ func (f *Filter) probe(ctx context.Context, s *side) error {
 	err := f.try(ctx, s, want)
 	if err == nil {
 		s.have = want
-		return f.tellLack(s)
+		f.tellLack(s)
+		return nil
 	}
 	if !errors.Is(err, errLine) {
 		return err
@@ -97,7 +101,8 @@ func (f *Filter) probe(ctx context.Context, s *side) error {
 	s.have.time = want.time && f.try(ctx, s, features{time: true}) == nil
 	s.have.conntrack = want.conntrack && f.try(ctx, s, features{conntrack: true}) == nil
 	s.have.log = want.log && f.try(ctx, s, features{log: true}) == nil
-	return f.tellLack(s)
+	f.tellLack(s)
+	return nil
 }
 
 // try commits a chain with the rules of want, and removes it again.
@@ -109,37 +114,33 @@ func (f *Filter) try(ctx context.Context, s *side, want features) error {
 	for _, r := range f.trial(want) {
 		b.line("-A", probe, r)
 	}
-	if err := f.commit(ctx, s, b); err != nil {
+	if err := f.firstCommit(ctx, s, b); err != nil {
 		return err
 	}
 	b = newBatch(s.table)
 	b.line("-F", probe, "")
 	b.line("-X", probe, "")
 	b.line("-X", probe+"2", "")
-	return f.commit(ctx, s, b)
+	return s.commit(ctx, b)
 }
 
-// commit hands a batch to the kernel. A user who may not open the lock of all
-// gets one of their own.
-func (f *Filter) commit(ctx context.Context, s *side, b *batch) error {
+// firstCommit hands a batch to the kernel. A user who may not open the lock of
+// all gets one of their own, from then on.
+func (f *Filter) firstCommit(ctx context.Context, s *side, b *batch) error {
+	input := b.String()
 	err := s.commit(ctx, b)
-	if errors.Is(err, os.ErrPermission) && s.env == nil && os.Geteuid() != 0 {
-		s.env = ownLock()
-		f.log.Warn("the lock of iptables may not be opened: changes by others at the very same moment may be lost; "+
-			"make "+f.opt.Lock+" readable for this user", logkey.Path, strings.TrimPrefix(s.env[0], "XTABLES_LOCKFILE="))
-		again := &batch{}
-		again.Write(bytesBefore(b, "COMMIT\n"))
-		return s.commit(ctx, again)
+	if !errors.Is(err, os.ErrPermission) || s.env != nil {
+		return err
 	}
-	return err
+	s.env = ownLock()
+	f.log.Warn("the lock of iptables may not be opened: changes by others at the very same moment may be lost; "+
+		"make "+f.opt.Lock+" readable for this user", logkey.Path, strings.TrimPrefix(s.env[0], lockVariable))
+	b = &batch{}
+	b.WriteString(input)
+	return s.commit(ctx, b)
 }
 
-// bytesBefore returns b without the end that commit gave it.
-func bytesBefore(b *batch, end string) []byte {
-	return []byte(strings.TrimSuffix(b.String(), end))
-}
-
-func (f *Filter) tellLack(s *side) error {
+func (f *Filter) tellLack(s *side) {
 	for _, l := range []struct {
 		have bool
 		what string
@@ -152,7 +153,6 @@ func (f *Filter) tellLack(s *side) error {
 			f.log.Warn("the kernel lacks a part: "+l.what, logkey.Backend, s.family.name)
 		}
 	}
-	return nil
 }
 
 // adoptedFor is how long a rule stays whose end an earlier guard took with it.
@@ -183,6 +183,9 @@ func (f *Filter) look(ctx context.Context, s *side, rule func(found)) (snapshot,
 	if err := s.dump(ctx, s.table, r.line); err != nil {
 		return snapshot{}, err
 	}
+	// What a guard left that was killed while it tried the kernel is ours.
+	delete(r.chains, f.names.probe())
+	delete(r.chains, f.names.probe()+"2")
 	if len(r.chains) > 0 && !r.chains[f.names.marker()] {
 		return snapshot{}, fmt.Errorf("%s: table %s has a chain %s that is not tocsin's; "+
 			"rename or remove it, or choose another name for the chains of the guard: %w",

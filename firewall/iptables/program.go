@@ -60,6 +60,10 @@ func find(ctx context.Context, f family, o Options) (*programs, error) {
 			continue
 		}
 		p.restore, p.save = path+"-restore", path+"-save"
+		if _, err := o.lookPath(p.restore); err != nil {
+			seen = append(seen, p.restore+": not found")
+			continue
+		}
 		return p, nil
 	}
 	return nil, fmt.Errorf("no legacy iptables for %s (%s): install iptables-legacy: %w",
@@ -161,7 +165,7 @@ func classify(name, said string, err error) error {
 		return fmt.Errorf("%s: %.200s: %w; %s", name, said, firewall.ErrPower, missingPower())
 	case has("unrecognized option", "invalid option", "unknown option"):
 		return fmt.Errorf("%s: %.200s: %w", name, said, errOption)
-	case has("Table does not exist", "can't initialize"):
+	case has("Table does not exist", "can't initialize", "Cannot initialize"):
 		return fmt.Errorf("%s: %.200s: %w", name, said, errTable)
 	case has("failed", "No chain/target/match", "does a matching rule exist", "Couldn't load target", "Bad rule"):
 		return fmt.Errorf("%s: %.200s: %w", name, said, errLine)

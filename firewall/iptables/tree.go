@@ -2,22 +2,26 @@ package iptables
 
 import (
 	"bytes"
+	"maps"
 	"net/netip"
+	"slices"
+	"strconv"
 	"time"
 )
 
-// splitAt is how many rules the chain of a /16 (/48) may hold before it
-// branches once more: an attacker may own most of one network, and its
-// neighbours must not pay for a long walk.
-const splitAt = 128
+// splitAt is how many rules a chain may hold before those that can move into
+// chains below it: attackers choose where rules crowd, and their neighbours
+// must not pay for a long walk. With it no chain is longer than splitAt and the
+// 15 prefixes that are too short to move, or 16 branches and these.
+const splitAt = 16
 
 // lastStop is the last moment that xt_time takes, less a day of doubt.
 var lastStop = time.Date(2038, 1, 18, 0, 0, 0, 0, time.UTC)
 
-// A tree is rules by prefix, and the chains that find them: from the root to
-// the chain of the first byte, of the first two, and of the first three where
-// these are many. Only chains that are needed exist. Each change to it is also
-// written into a batch, for the kernel to follow.
+// A tree is rules by prefix, and the chains that find them: each looks at four
+// more bits of the source than the one above, and exists only where the one
+// above was crowded. Each change is also written into a batch, for the kernel
+// to follow.
 //
 // It is pure: whether the kernel did follow is the business of Filter.
 type tree struct {
@@ -32,9 +36,12 @@ type tree struct {
 	nodes map[netip.Prefix]*node
 }
 
+// A node is one chain.
 type node struct {
-	rules, kids int
-	split       bool
+	rules []netip.Prefix // in this very chain
+	deep  int            // of these, how many could be in a chain below
+	kids  int            // chains below
+	split bool
 }
 
 func (t *tree) clear() {
@@ -49,60 +56,60 @@ func (t *tree) name(at netip.Prefix) string {
 	if at.Bits() == 0 {
 		return t.top
 	}
-	return t.prefix + t.label(at)
+	return t.prefix + label(at)
 }
 
-// home returns the node whose chain holds p.
+// sinks reports whether p could be in a chain below at.
+func (t *tree) sinks(p, at netip.Prefix) bool {
+	return at.Bits() < t.deep && p.Bits() >= at.Bits()+step
+}
+
+// below returns the node under at that p belongs to.
+func below(p, at netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(p.Addr(), at.Bits()+step).Masked()
+}
+
+// home returns the node whose chain holds p, or would; the node may have to be
+// made.
 func (t *tree) home(p netip.Prefix) netip.Prefix {
 	at := t.root()
-	for i, level := range t.levels {
-		if p.Bits() < level {
-			break
+	for {
+		n := t.nodes[at]
+		if n == nil || !n.split || !t.sinks(p, at) {
+			return at
 		}
-		if i == 2 && !t.splits(at) {
-			break
-		}
-		at = netip.PrefixFrom(p.Addr(), level).Masked()
+		at = below(p, at)
 	}
-	return at
-}
-
-func (t *tree) splits(at netip.Prefix) bool {
-	n := t.nodes[at]
-	return n != nil && n.split
-}
-
-// parent returns the node above at, which is not the root.
-func (t *tree) parent(at netip.Prefix) netip.Prefix {
-	bits := 0
-	for _, level := range t.levels {
-		if level < at.Bits() {
-			bits = level
-		}
-	}
-	return netip.PrefixFrom(at.Addr(), bits).Masked()
 }
 
 // set adds p, or renews it, until then.
 func (t *tree) set(p netip.Prefix, until time.Time, b *batch) {
 	old, had := t.rules[p]
 	t.rules[p] = until
+	at := t.home(p)
 	if had {
-		at := t.name(t.home(p))
 		if from, to := t.spec(p, old), t.spec(p, until); from != to {
-			b.line("-I", at, to)
-			b.line("-D", at, from)
+			b.line("-I", t.name(at), to)
+			b.line("-D", t.name(at), from)
 		}
 		return
 	}
-	at := t.home(p)
 	n := t.ensure(at, b)
-	if at.Bits() == t.levels[1] && !n.split && n.rules >= splitAt {
-		t.splitUp(at, b)
+	if t.sinks(p, at) && n.deep >= splitAt {
+		t.splitUp(at, append(n.rules, p), b)
 		return
 	}
-	n.rules++
-	b.line("-I", t.name(at), t.spec(p, until))
+	t.place(p, at, b)
+}
+
+// place writes one rule into the chain at.
+func (t *tree) place(p, at netip.Prefix, b *batch) {
+	n := t.nodes[at]
+	n.rules = append(n.rules, p)
+	if t.sinks(p, at) {
+		n.deep++
+	}
+	b.line("-I", t.name(at), t.spec(p, t.rules[p]))
 }
 
 // unset removes p, if it is there, and the chains that it leaves empty.
@@ -114,24 +121,34 @@ func (t *tree) unset(p netip.Prefix, b *batch) {
 	at := t.home(p)
 	b.line("-D", t.name(at), t.spec(p, until))
 	delete(t.rules, p)
-	t.nodes[at].rules--
+	n := t.nodes[at]
+	n.rules = slices.DeleteFunc(n.rules, func(q netip.Prefix) bool { return q == p })
+	if t.sinks(p, at) {
+		n.deep--
+	}
 	t.prune(at, b)
 }
 
-// ensure returns the node at, with its chain and the ways to it.
+// ensure returns the node at, with its chain and the way to it from the one
+// above, which is there.
 func (t *tree) ensure(at netip.Prefix, b *batch) *node {
 	if n := t.nodes[at]; n != nil {
 		return n
 	}
-	up := t.parent(at)
-	parent := t.ensure(up, b)
+	up := above(at)
+	parent := t.nodes[up]
 	parent.kids++
 	n := &node{}
 	t.nodes[at] = n
 	b.chain(t.name(at))
 	t.end(at, b)
-	b.line("-I", t.name(up), t.branch(at))
+	// Behind the rules of the chain above: who branches off does not come back.
+	b.line("-I", t.name(up), strconv.Itoa(len(parent.rules)+1)+" "+t.branch(at))
 	return n
+}
+
+func above(at netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(at.Addr(), at.Bits()-step).Masked()
 }
 
 // end writes the last rule of a chain, if it has one.
@@ -143,10 +160,13 @@ func (t *tree) end(at netip.Prefix, b *batch) {
 
 func (t *tree) prune(at netip.Prefix, b *batch) {
 	n := t.nodes[at]
-	if n.rules > 0 || n.kids > 0 || at.Bits() == 0 {
+	if n.kids == 0 {
+		n.split = false
+	}
+	if len(n.rules) > 0 || n.kids > 0 || at.Bits() == 0 {
 		return
 	}
-	up := t.parent(at)
+	up := above(at)
 	b.line("-D", t.name(up), t.branch(at))
 	b.line("-F", t.name(at), "")
 	b.line("-X", t.name(at), "")
@@ -155,44 +175,45 @@ func (t *tree) prune(at netip.Prefix, b *batch) {
 	t.prune(up, b)
 }
 
-// splitUp moves what the crowded chain at holds into chains below it. The walk
-// over all rules is paid for by the many that came before.
-func (t *tree) splitUp(at netip.Prefix, b *batch) {
-	n := t.nodes[at]
-	n.split, n.rules = true, 0
+// splitUp empties the crowded chain at, and places its rules anew.
+func (t *tree) splitUp(at netip.Prefix, rules []netip.Prefix, b *batch) {
 	b.line("-F", t.name(at), "")
 	t.end(at, b)
-	for p, until := range t.rules {
-		if p.Bits() >= at.Bits() && at.Contains(p.Addr()) {
-			t.place(p, until, b)
+	t.grow(at, rules, b)
+}
+
+// grow writes rules into the empty chain at, or into chains below it where they
+// crowd.
+func (t *tree) grow(at netip.Prefix, rules []netip.Prefix, b *batch) {
+	n := t.nodes[at]
+	n.rules, n.deep, n.split = nil, 0, false
+	for _, p := range rules {
+		if t.sinks(p, at) {
+			n.deep++
 		}
+	}
+	n.split, n.deep = n.deep > splitAt, 0
+	under := map[netip.Prefix][]netip.Prefix{}
+	for _, p := range rules {
+		if n.split && t.sinks(p, at) {
+			kid := below(p, at)
+			under[kid] = append(under[kid], p)
+		} else {
+			t.place(p, at, b)
+		}
+	}
+	for kid, ps := range under {
+		t.ensure(kid, b)
+		t.grow(kid, ps, b)
 	}
 }
 
-// place writes one rule into its chain.
-func (t *tree) place(p netip.Prefix, until time.Time, b *batch) {
-	at := t.home(p)
-	t.ensure(at, b).rules++
-	b.line("-I", t.name(at), t.spec(p, until))
-}
-
-// build writes all chains and rules anew; the root chain is declared by the
-// caller.
+// build writes all chains and rules anew, below the root chain, which is
+// declared by the caller.
 func (t *tree) build(b *batch) {
 	t.forget()
-	crowd := map[netip.Prefix]int{}
-	for p := range t.rules {
-		crowd[t.home(p)]++
-	}
-	for at, n := range crowd {
-		if at.Bits() == t.levels[1] && n > splitAt {
-			t.ensure(at, b).split = true
-		}
-	}
-	for p, until := range t.rules {
-		t.place(p, until, b)
-	}
 	t.end(t.root(), b)
+	t.grow(t.root(), slices.Collect(maps.Keys(t.rules)), b)
 }
 
 // spec is the rule of p as iptables takes it.

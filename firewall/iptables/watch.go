@@ -33,14 +33,8 @@ func (f *Filter) noteDrift() {
 // looks whether its chains and the jump to them are still there, and otherwise
 // once a minute.
 func (f *Filter) Watch(ctx context.Context, drifted func()) error {
-	every := checkSlowly
-	touched, err := watchFile(ctx, f.opt.Lock)
-	if err != nil {
-		f.log.Info("the lock of iptables cannot be watched: changes by others are seen within half a minute",
-			logkey.Path, f.opt.Lock, logkey.Err, err)
-		every = checkBlind
-	}
-	timer := time.NewTimer(every)
+	touched := f.watchLock(ctx)
+	timer := time.NewTimer(pause(touched))
 	defer timer.Stop()
 	for {
 		select {
@@ -50,23 +44,45 @@ func (f *Filter) Watch(ctx context.Context, drifted func()) error {
 			drifted()
 			continue
 		case _, ok := <-touched:
-			if !ok { // the file was removed
-				touched, every = nil, checkBlind
+			if !ok {
+				touched = nil // the file was removed
 			}
 			if !sleep(ctx, settle) { // one script runs many programs
 				return nil
 			}
 		case <-timer.C:
+			if touched == nil {
+				touched = f.watchLock(ctx)
+			}
 		}
 		began := time.Now()
 		if f.check(ctx) && ctx.Err() == nil {
 			drifted()
 		}
-		timer.Reset(every)
+		timer.Reset(pause(touched))
 		if !sleep(ctx, checkShare*time.Since(began)) {
 			return nil
 		}
 	}
+}
+
+// watchLock returns a channel that tells when the lock was used, nil where it
+// cannot be watched.
+func (f *Filter) watchLock(ctx context.Context) <-chan struct{} {
+	touched, err := watchFile(ctx, f.opt.Lock)
+	if err != nil {
+		f.log.Debug("the lock of iptables cannot be watched: changes by others are seen within half a minute",
+			logkey.Path, f.opt.Lock, logkey.Err, err)
+		return nil
+	}
+	return touched
+}
+
+func pause(touched <-chan struct{}) time.Duration {
+	if touched == nil {
+		return checkBlind
+	}
+	return checkSlowly
 }
 
 // sleep waits for d, and reports whether ctx still runs.
