@@ -59,6 +59,8 @@ func TestClearLeavesNothing(t *testing.T) {
 	one := tocsin.Change{Add: []tocsin.Rule{{Prefix: netip.MustParsePrefix("192.0.2.9/32"), Action: tocsin.Block, Until: time.Now().Add(time.Hour)}}}
 	if err := f.Change(t.Context(), one); err == nil {
 		t.Error("Change without a table succeeded")
+	} else if !strings.Contains(err.Error(), "Replace mends it") {
+		t.Errorf("error does not say what to do: %v", err)
 	}
 	if err := f.Replace(t.Context(), blocks(10)); err != nil {
 		t.Fatal(err)
@@ -140,6 +142,33 @@ func powerless(t *testing.T) {
 		t.Error("no samples")
 	}
 	fmt.Println("child: blocked")
+}
+
+// TestEverything blocks and passes every address: no length is left out.
+func TestEverything(t *testing.T) {
+	f := open(t, testnet.New(t), Options{KeepSockets: true})
+	var c tocsin.Change
+	for _, a := range []string{"255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"} {
+		addr := netip.MustParseAddr(a)
+		for bits := range addr.BitLen() + 1 {
+			r := block(netip.PrefixFrom(addr, bits), time.Hour)
+			c.Add = append(c.Add, r)
+			r.Action = tocsin.Pass
+			c.Add = append(c.Add, r)
+		}
+	}
+	if err := f.Change(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range c.Add {
+		wantHeld(t, f, r.Prefix, true)
+	}
+	if err := f.Replace(t.Context(), blocks(0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range c.Add {
+		wantHeld(t, f, r.Prefix, false)
+	}
 }
 
 // TestNeighbours blocks the network that the router is in: sources behind the

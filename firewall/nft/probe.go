@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tocsin-io/tocsin/firewall"
+	"github.com/tocsin-io/tocsin/internal/logkey"
 )
 
 // probe makes a throw-away table with all that the real one needs, but for the
@@ -31,7 +32,7 @@ func (f *Filter) probe() error {
 		f.sampled = false
 		var plain error
 		if held, plain = f.try(); plain == nil {
-			f.log.Warn("this kernel cannot sample what it drops", "err", err)
+			f.log.Warn("this kernel cannot sample what it drops", logkey.Err, err)
 		}
 		err = plain
 	}

@@ -47,12 +47,26 @@ type replacing struct {
 	made    map[setID]bool // sets of the new generation, in the kernel or queued
 	begun   bool           // the first transaction is in force
 	pending int            // elements queued, in part
-	part    map[setID][]nftables.SetElement
+	part    map[setID]*elements
+}
+
+// elements are queued for one set.
+type elements struct{ list []nftables.SetElement }
+
+func (r *replacing) of(id setID) *elements {
+	es := r.part[id]
+	if es == nil {
+		es = &elements{}
+		r.part[id] = es
+	}
+	return es
 }
 
 func (r *replacing) run(ctx context.Context, all iter.Seq[tocsin.Rule]) error {
-	r.part = make(map[setID][]nftables.SetElement)
+	r.part = make(map[setID]*elements)
 	now := time.Now()
+	var last setID // rules of one length mostly come together
+	var into *elements
 	for rule := range all {
 		k, err := keyOf(rule)
 		if err != nil {
@@ -69,7 +83,10 @@ func (r *replacing) run(ctx context.Context, all iter.Seq[tocsin.Rule]) error {
 			now = time.Now()
 		}
 		id := setOf(k.prefix, k.action, r.gen)
-		r.part[id] = append(r.part[id], nftables.SetElement{Key: k.prefix.Addr().AsSlice(), Timeout: left})
+		if into == nil || id != last {
+			last, into = id, r.of(id)
+		}
+		into.list = append(into.list, nftables.SetElement{Key: k.prefix.Addr().AsSlice(), Timeout: left})
 		r.pending++
 	}
 	return r.send(ctx, true)
@@ -96,8 +113,8 @@ func (r *replacing) send(ctx context.Context, last bool) error {
 		r.cut()
 	}
 	r.begun = true
-	for id, es := range r.part {
-		r.part[id] = es[:0] // the next part needs as much room
+	for _, es := range r.part {
+		es.list = es.list[:0] // the next part needs as much room
 	}
 	r.pending = 0
 	return nil
@@ -113,8 +130,8 @@ func (r *replacing) cut() {
 		if id.pass {
 			continue
 		}
-		ps := make([]netip.Prefix, 0, len(es))
-		for _, e := range es {
+		ps := make([]netip.Prefix, 0, len(es.list))
+		for _, e := range es.list {
 			if a, ok := netip.AddrFromSlice(e.Key); ok {
 				ps = append(ps, netip.PrefixFrom(a, id.bits))
 			}
@@ -132,7 +149,7 @@ func (r *replacing) transact(last bool) error {
 			f.dispatch(append(slices.Clone(r.old.gens), r.gen)...)
 		}
 	}
-	if err := r.elements(); err != nil {
+	if err := r.queue(); err != nil {
 		return err
 	}
 	if last {
@@ -146,7 +163,7 @@ func (r *replacing) transact(last bool) error {
 
 // renumber moves what is queued into generation r.gen of a new table.
 func (r *replacing) renumber() {
-	part := make(map[setID][]nftables.SetElement, len(r.part))
+	part := make(map[setID]*elements, len(r.part))
 	for id, es := range r.part {
 		id.gen = r.gen
 		part[id] = es
@@ -154,15 +171,15 @@ func (r *replacing) renumber() {
 	r.part, r.made = part, make(map[setID]bool)
 }
 
-func (r *replacing) elements() error {
+func (r *replacing) queue() error {
 	for id, es := range r.part {
-		if len(es) > 0 && !r.made[id] {
+		if len(es.list) > 0 && !r.made[id] {
 			if err := r.f.addSet(id); err != nil {
 				return err
 			}
 			r.made[id] = true
 		}
-		for part := range slices.Chunk(es, perCall) {
+		for part := range slices.Chunk(es.list, perCall) {
 			if err := r.f.conn.SetAddElements(r.f.set(id), part); err != nil {
 				return err
 			}

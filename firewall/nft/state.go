@@ -124,6 +124,8 @@ func explain(doing string, err error) error {
 		return nil
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("nft: %s: %w: run as root or give CAP_NET_ADMIN (%v)", doing, firewall.ErrPower, err)
+	case errors.Is(err, unix.ENOENT):
+		return fmt.Errorf("nft: %s: part of our table is gone, Replace mends it: %w", doing, err)
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EPROTONOSUPPORT), errors.Is(err, unix.EAFNOSUPPORT):
 		return fmt.Errorf("nft: %s: %w: nf_tables is missing or incomplete (%v)", doing, firewall.ErrUnsupported, err)
 	}

@@ -53,7 +53,7 @@ func notFrom(self uint32) []bpf.Instruction {
 
 // Watch implements [firewall.Filter]: anybody's change to our table is drift,
 // single elements included, and so is news that the kernel had no room for. It
-// calls drifted at once if the table is gone already.
+// calls drifted at once if the table is gone already. One Watch runs at a time.
 func (f *Filter) Watch(ctx context.Context, drifted func()) error {
 	if err := f.events.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
 		return explain("watch", err)
