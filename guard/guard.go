@@ -51,7 +51,7 @@ type Input struct {
 	Name    string         // names its marks in the state: stable
 	Service tocsin.Service // the only one that writes it; "" is any
 	Trust   string         // for people: attested, local
-	Open    func(marks []logsource.Mark) logsource.Source
+	Open    func(marks []logsource.Mark) (logsource.Source, error)
 }
 
 // Deps are what a guard works with.

@@ -52,9 +52,9 @@ func (l *lines) Run(ctx context.Context, emit func(logsource.Line) error) error 
 }
 
 func (l *lines) input() Input {
-	return Input{Name: "test", Trust: "attested", Open: func(marks []logsource.Mark) logsource.Source {
+	return Input{Name: "test", Trust: "attested", Open: func(marks []logsource.Mark) (logsource.Source, error) {
 		l.marks = marks
-		return l
+		return l, nil
 	}}
 }
 

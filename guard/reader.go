@@ -94,9 +94,11 @@ func (g *Guard) readers(ctx context.Context) error {
 // run reads until ctx ends. A source that fails is told and given up: the others
 // go on guarding.
 func (s *stream) run(ctx context.Context) error {
-	src := s.input.Open(s.kept())
-	s.guard.log.Info("reading", logkey.Log, s.input.Name, "trust", s.input.Trust)
-	err := src.Run(ctx, func(l logsource.Line) error { return s.line(ctx, l) })
+	src, err := s.input.Open(s.kept())
+	if err == nil {
+		s.guard.log.Info("reading", logkey.Log, s.input.Name, "trust", s.input.Trust)
+		err = src.Run(ctx, func(l logsource.Line) error { return s.line(ctx, l) })
+	}
 	s.mu.Lock()
 	if s.timer != nil {
 		s.timer.Stop()

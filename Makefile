@@ -1,0 +1,39 @@
+# Every target is a few commands; what they need they install (scripts/need.sh).
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 60s
+export GOFLAGS = -trimpath
+
+.PHONY: help build demo test check bench fuzz clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+build: ## build bin/tocsin
+	CGO_ENABLED=0 $(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tocsin ./cmd/tocsin
+
+demo: build ## watch real guesses become blocks in the kernel (as root), or a recording
+	@scripts/need.sh demo
+	@scripts/demo.sh
+
+test: ## run every check and every test; as root also those with real kernels and servers
+	@scripts/need.sh test
+	$(MAKE) check build
+	scripts/test.sh
+
+check: ## formatting, vet, linters, module files
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) mod verify >/dev/null
+	$(GO) mod tidy -diff
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+bench: build ## measure against fail2ban, sshguard and grep; writes docs/perf.md
+	@scripts/need.sh bench
+	scripts/bench.sh
+
+fuzz: ## run every fuzz target for FUZZTIME (default 60s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+clean: ## remove what was built
+	rm -rf bin

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/config"
+	"github.com/tocsin-io/tocsin/guard"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/internal/run"
+	"github.com/tocsin-io/tocsin/operator"
+)
+
+// defaultConfig is read where it exists and --config does not name another.
+const defaultConfig = "/etc/tocsin/guard.toml"
+
+// guardFlags are what the command line adds to the configuration file.
+type guardFlags struct {
+	file    string
+	dryRun  bool
+	since   string
+	check   bool
+	sample  bool
+	verbose bool
+	json    bool
+}
+
+func guardCommand() *cobra.Command {
+	var f guardFlags
+	cmd := &cobra.Command{
+		Use:   "guard",
+		Short: "Read the logs of this machine and block who guesses passwords",
+		Long: "Guard reads log-ins from the journal and the usual log files, recognises who guesses\n" +
+			"passwords and blocks them in the kernel. It needs no configuration.",
+		Example: "  tocsin guard --dry-run          # see what it would do\n" +
+			"  tocsin guard --since 2026-11-01 # learn from the rotated logs, too\n" +
+			"  tocsin guard --print-config > /etc/tocsin/guard.toml",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	cmd.Flags().StringVar(&f.file, "config", "", "configuration file (default "+defaultConfig+", if it exists)")
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "decide and tell, but block nothing")
+	cmd.Flags().StringVar(&f.since, "since", "", "read logs back from this date at the first start (default 7 days ago)")
+	cmd.Flags().BoolVar(&f.check, "check", false, "check the configuration and end")
+	cmd.Flags().BoolVar(&f.sample, "print-config", false, "print a sample configuration and end")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "tell every attempt")
+	cmd.Flags().BoolVar(&f.json, "json", false, "log as JSON")
+	return cmd
+}
+
+func (f *guardFlags) run(cmd *cobra.Command) error {
+	if f.sample {
+		_, err := fmt.Fprint(cmd.OutOrStdout(), config.Sample())
+		return err
+	}
+	cfg, err := f.load()
+	if err != nil {
+		return err
+	}
+	if f.check {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "The configuration is good.")
+		return err
+	}
+	since, err := parseSince(f.since, time.Now())
+	if err != nil {
+		return err
+	}
+	log := f.logger(cmd)
+	return runGuard(cmd.Context(), f, cfg, since, log)
+}
+
+// load reads the configuration and what the flags add.
+func (f *guardFlags) load() (config.Config, error) {
+	path := f.file
+	if path == "" {
+		path = defaultConfig
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && f.file == "" {
+		b, err = nil, nil
+	}
+	if err != nil {
+		return config.Config{}, fmt.Errorf("configuration: %w", err)
+	}
+	cfg, err := config.Parse(b)
+	if err != nil {
+		return cfg, fmt.Errorf("%s:\n%w", path, err)
+	}
+	cfg.DryRun = cfg.DryRun || f.dryRun
+	if cfg.Device == "" {
+		if cfg.Device, err = os.Hostname(); err != nil {
+			return cfg, fmt.Errorf("name of this device: %w: set device in the configuration", err)
+		}
+	}
+	return cfg, nil
+}
+
+func (f *guardFlags) logger(cmd *cobra.Command) *slog.Logger {
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	w := cmd.ErrOrStderr()
+	if f.json {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	if os.Getenv("JOURNAL_STREAM") != "" { // the journal stamps every line itself
+		opts.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// readBack is how far a first start reads logs back.
+const readBack = 7 * 24 * time.Hour
+
+// parseSince reads a date as people write it.
+func parseSince(s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return now.Add(-readBack), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	if d, err := config.ParseDuration(s); err == nil && d > 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, fmt.Errorf("--since %q: write a date such as 2026-11-01, or how long ago, such as 7d", s)
+}
+
+// runGuard wires everything and runs until ctx ends.
+func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.Time, log *slog.Logger) error {
+	if err := dropPower(cfg, log); err != nil {
+		return err
+	}
+	fw, err := openFirewall(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer fw.close()
+	in := &inputs{log: log, since: since}
+	gcfg, guardInputs, matcher, err := in.guard(cfg)
+	if err != nil {
+		return err
+	}
+	facts := &facts{log: log, networks: cfg.OwnNetworks}
+	gcfg.Facts = facts.read()
+	registry := prometheus.NewRegistry()
+	ready := make(chan struct{})
+	g, err := guard.New(ctx, gcfg, guard.Deps{
+		Filter: fw.filter, Backend: fw.name, Inputs: guardInputs, Matcher: matcher, Log: log, Metrics: registry,
+		Now: time.Now, Zone: time.Local, Version: buildVersion(), User: userName(), Power: fw.power,
+		Ready: func() { close(ready) },
+	})
+	if err != nil {
+		return err
+	}
+	server, err := operator.Listen(cfg.Socket, cfg.Group, log)
+	if err != nil {
+		return err
+	}
+	parts := []run.Part{
+		{Name: "guard", Run: g.Run},
+		{Name: "operator", Run: func(ctx context.Context) error { return server.Run(ctx, g) }},
+		{Name: "facts", Run: func(ctx context.Context) error { return facts.run(ctx, g, cfg.Targets) }},
+		{Name: "signals", Run: func(ctx context.Context) error { return reloads(ctx, f, g, in, log) }},
+		{Name: "systemd", Run: func(ctx context.Context) error { return notify(ctx, ready, log) }},
+	}
+	if cfg.Metrics != "" {
+		parts = append(parts, run.Part{Name: "metrics", Run: func(ctx context.Context) error {
+			return serveMetrics(ctx, cfg.Metrics, registry)
+		}})
+	}
+	log.Info("guarding", logkey.Backend, fw.name, logkey.Device, cfg.Device, logkey.User, userName(), "dry_run", cfg.DryRun)
+	return run.All(ctx, log, parts...)
+}
+
+// reloads takes the configuration anew at each SIGHUP. A file with mistakes is
+// told and changes nothing.
+func reloads(ctx context.Context, f *guardFlags, g *guard.Guard, in *inputs, log *slog.Logger) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-hup:
+		}
+		told, err := daemon.SdNotify(false, daemon.SdNotifyReloading+"\nMONOTONIC_USEC="+monotonic())
+		log.Debug("reloading", "systemd", told, logkey.Err, err)
+		if err := reload(ctx, f, g, in); err != nil {
+			log.Error("configuration not taken: the old one stays in force", logkey.Err, err)
+		} else {
+			log.Info("configuration taken; state, socket, group, metrics, firewall and device need a restart")
+		}
+		if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+			log.Debug("systemd not told", logkey.Err, err)
+		}
+	}
+}
+
+func reload(ctx context.Context, f *guardFlags, g *guard.Guard, in *inputs) error {
+	cfg, err := f.load()
+	if err != nil {
+		return err
+	}
+	gcfg, guardInputs, _, err := in.guard(cfg)
+	if err != nil {
+		return err
+	}
+	return g.Reload(ctx, gcfg, guardInputs)
+}
+
+// notify tells systemd when the guard is ready, and, where systemd asks for it,
+// that it is alive.
+func notify(ctx context.Context, ready <-chan struct{}, log *slog.Logger) error {
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Warn("systemd not told that the guard is ready", logkey.Err, err)
+	}
+	debug.FreeOSMemory() // what starting took is not needed again
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		<-ctx.Done()
+		_, err := daemon.SdNotify(false, daemon.SdNotifyStopping)
+		return errors.Join(ctx.Err(), err)
+	}
+	tick := time.NewTicker(max(every/2, time.Second))
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			_, err := daemon.SdNotify(false, daemon.SdNotifyStopping)
+			return errors.Join(ctx.Err(), err)
+		case <-tick.C:
+			if _, err := daemon.SdNotify(false, daemon.SdNotifyWatchdog); err != nil {
+				log.Debug("systemd not told that the guard lives", logkey.Err, err)
+			}
+		}
+	}
+}
+
+// monotonic returns CLOCK_MONOTONIC in microseconds, as systemd wants it.
+func monotonic() string {
+	return strconv.FormatInt(monotonicNow().Microseconds(), 10)
+}
+
+// folders are what the guard's user must own.
+func folders(cfg config.Config) []string {
+	return []string{cfg.State, filepath.Dir(cfg.Socket)}
+}
+
+// guardConfig translates the file for the guard.
+func guardConfig(cfg config.Config) guard.Config {
+	return guard.Config{
+		State: cfg.State, Device: tocsin.DeviceID(cfg.Device), Policy: cfg.Detect, Limits: cfg.Limits,
+		Private: cfg.Private, DryRun: cfg.DryRun, Protect: cfg.Allow, Proxies: cfg.Proxies,
+	}
+}

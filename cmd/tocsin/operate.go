@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/config"
+	"github.com/tocsin-io/tocsin/operator"
+)
+
+// talk adds the flags of every command that talks to the guard.
+type talk struct {
+	socket string
+	json   bool
+}
+
+func (t *talk) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.socket, "socket", config.Default().Socket, "the guard's control socket")
+	cmd.Flags().BoolVar(&t.json, "json", false, "print JSON")
+}
+
+func (t *talk) client() operator.Client { return operator.Client{Path: t.socket} }
+
+func blockCommand() *cobra.Command {
+	var t talk
+	var o order
+	cmd := &cobra.Command{
+		Use:   "block ADDRESS|PREFIX",
+		Short: "Drop what an address or prefix starts",
+		Example: "  tocsin block 203.0.113.7\n  tocsin block 203.0.113.0/24 --for 7d --note 'asked by the provider'\n" +
+			"  tocsin block --end 203.0.113.7",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.give(cmd, t, operator.Block, args[0])
+		},
+	}
+	o.flags(cmd, "24h")
+	t.flags(cmd)
+	return cmd
+}
+
+func unblockCommand() *cobra.Command {
+	var t talk
+	var o order
+	cmd := &cobra.Command{
+		Use:     "unblock ADDRESS|PREFIX",
+		Short:   "Lift every block of an address, let it pass for a while and forgive what it did",
+		Example: "  tocsin unblock 203.0.113.7\n  tocsin unblock 203.0.113.7 --for 8h",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.give(cmd, t, operator.Unblock, args[0])
+		},
+	}
+	o.flags(cmd, "1h")
+	t.flags(cmd)
+	return cmd
+}
+
+func allowCommand() *cobra.Command {
+	var t talk
+	var o order
+	cmd := &cobra.Command{
+		Use:     "allow ADDRESS|PREFIX",
+		Short:   "Never block an address or prefix",
+		Example: "  tocsin allow 198.51.100.20\n  tocsin allow --end 198.51.100.20",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.give(cmd, t, operator.Allow, args[0])
+		},
+	}
+	o.flags(cmd, "for good")
+	t.flags(cmd)
+	return cmd
+}
+
+type order struct {
+	span string
+	note string
+	end  bool
+}
+
+func (o *order) flags(cmd *cobra.Command, usual string) {
+	cmd.Flags().StringVar(&o.span, "for", "", "how long, such as 90m, 24h or 7d (default "+usual+")")
+	cmd.Flags().StringVar(&o.note, "note", "", "why, for whoever reads the rules later")
+	if cmd.Name() != "unblock" {
+		cmd.Flags().BoolVar(&o.end, "end", false, "take the order back")
+	}
+}
+
+func (o *order) give(cmd *cobra.Command, t talk, verb operator.Verb, what string) error {
+	prefix, err := config.ParsePrefix(what)
+	if err != nil {
+		return err
+	}
+	req := operator.Order{Verb: verb, Prefix: prefix, Note: o.note}
+	if o.span != "" {
+		if req.For, err = config.ParseDuration(o.span); err != nil || req.For <= 0 {
+			return fmt.Errorf("--for %q: write a time such as 90m, 24h or 7d", o.span)
+		}
+	}
+	if o.end {
+		req.Verb, req.Of = operator.End, verb
+	}
+	d, err := t.client().Order(cmd.Context(), req)
+	if err != nil {
+		return err
+	}
+	if t.json {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(d)
+	}
+	tell(cmd.OutOrStdout(), req.Verb, verb, d)
+	return nil
+}
+
+func tell(w io.Writer, did, verb operator.Verb, d operator.Done) {
+	until := "until " + d.Until.Local().Format("2006-01-02 15:04:05")
+	if d.Until.After(time.Now().AddDate(5, 0, 0)) {
+		until = "for good"
+	}
+	name := show(d.Prefix)
+	switch did {
+	case operator.Block:
+		fmt.Fprintf(w, "%s is blocked %s.\n", name, until)
+	case operator.Unblock:
+		fmt.Fprintf(w, "%s passes %s; %s lifted, and what it did is forgiven.\n", name, until, count(d.Lifted, "block"))
+	case operator.Allow:
+		fmt.Fprintf(w, "%s is never blocked, %s.\n", name, until)
+	case operator.End:
+		fmt.Fprintf(w, "The order to %s %s is taken back.\n", verb, name)
+	}
+	if d.Note != "" {
+		fmt.Fprintln(w, d.Note)
+	}
+}
+
+func rulesCommand() *cobra.Command {
+	var t talk
+	cmd := &cobra.Command{
+		Use:   "rules",
+		Short: "List who is blocked or passed, by whom, until when, and what was dropped",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := cmd.OutOrStdout()
+			if t.json {
+				enc := json.NewEncoder(w)
+				return t.client().Rules(cmd.Context(), func(r operator.Rule) error { return enc.Encode(r) })
+			}
+			tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			n := 0
+			err := t.client().Rules(cmd.Context(), func(r operator.Rule) error {
+				if n++; n == 1 {
+					fmt.Fprintln(tab, "PREFIX\tACTION\tBY\tENDS IN\tDROPPED\tLAST\tREASON")
+				}
+				_, err := fmt.Fprintln(tab, ruleRow(r, time.Now()))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if n == 0 {
+				fmt.Fprintln(w, "No rule is in force.")
+			}
+			return tab.Flush()
+		},
+	}
+	t.flags(cmd)
+	return cmd
+}
+
+func ruleRow(r operator.Rule, now time.Time) string {
+	ends := span(r.Until.Sub(now))
+	if r.Until.After(now.AddDate(5, 0, 0)) {
+		ends = "never"
+	}
+	last := "-"
+	if r.LastHit != nil {
+		last = span(now.Sub(*r.LastHit)) + " ago"
+	}
+	return strings.Join([]string{
+		show(r.Prefix), r.Action, strings.Join(r.Origins, "+"), ends, fmt.Sprint(r.Hits), last, string(r.Reason),
+	}, "\t")
+}
+
+func sightingsCommand() *cobra.Command {
+	var t talk
+	cmd := &cobra.Command{
+		Use:   "sightings",
+		Short: "List what the guard has seen of each source, as a hub would be told",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := cmd.OutOrStdout()
+			if t.json {
+				enc := json.NewEncoder(w)
+				return t.client().Sightings(cmd.Context(), func(s tocsin.Sighting) error { return enc.Encode(s) })
+			}
+			tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(tab, "SOURCE\tSERVICE\tFIRST\tLAST\tFAILED\tLET IN\tPROBES\tDROPPED\tACCOUNTS\tFACTS")
+			err := t.client().Sightings(cmd.Context(), func(s tocsin.Sighting) error {
+				_, err := fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", show(s.Source), s.Service,
+					clock(s.First), clock(s.Last), s.Failures, s.Successes, s.Probes, s.Dropped, len(s.Accounts), s.Facts)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			return tab.Flush()
+		},
+	}
+	t.flags(cmd)
+	return cmd
+}

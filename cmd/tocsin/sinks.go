@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tocsin-io/tocsin"
+)
+
+// jsonSink prints JSON lines. It writes them by hand: a scan prints millions,
+// and the encoder of the standard library would take most of its time.
+type jsonSink struct {
+	w   *bufio.Writer
+	buf []byte
+}
+
+func (s *jsonSink) attempt(line int, a tocsin.Attempt) error {
+	b := append(s.buf[:0], `{"line":`...)
+	b = strconv.AppendInt(b, int64(line), 10)
+	b = append(b, `,"time":"`...)
+	b = a.At.AppendFormat(b, time.RFC3339)
+	b = append(b, `","service":`...)
+	b = appendString(b, string(a.Service))
+	b = append(b, `,"outcome":"`...)
+	b = append(b, a.Outcome.String()...)
+	b = append(b, `","source":"`...)
+	b = a.Source.Addr().AppendTo(b)
+	b = append(b, `","port":`...)
+	b = strconv.AppendUint(b, uint64(a.Source.Port()), 10)
+	b = append(b, `,"account":`...)
+	b = appendString(b, a.Account)
+	b = append(b, "}\n"...)
+	s.buf = b
+	_, err := s.w.Write(b)
+	return err
+}
+
+func (s *jsonSink) lines(int)  {}
+func (s *jsonSink) end() error { return nil }
+
+// appendString appends s as a JSON string (RFC 8259, section 7).
+func appendString(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < 0x20 || c == 0x7f:
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		case c < utf8.RuneSelf:
+			b = append(b, c)
+		default:
+			r, n := utf8.DecodeRuneInString(s[i:])
+			b = utf8.AppendRune(b, r)
+			i += n
+			continue
+		}
+		i++
+	}
+	return append(b, '"')
+}
+
+// tableSink prints one row each, in columns of fixed width: a table that waits
+// for its widest cell would print nothing until the end.
+type tableSink struct {
+	w     *bufio.Writer
+	begun bool
+}
+
+func newTableSink(w *bufio.Writer) *tableSink { return &tableSink{w: w} }
+
+func (s *tableSink) attempt(line int, a tocsin.Attempt) error {
+	if !s.begun {
+		s.begun = true
+		fmt.Fprintf(s.w, "%-8s %-19s %-10s %-8s %-39s %5s  %s\n", "LINE", "TIME", "SERVICE", "OUTCOME", "SOURCE", "PORT", "ACCOUNT")
+	}
+	_, err := fmt.Fprintf(s.w, "%-8d %-19s %-10s %-8s %-39s %5d  %s\n", line, a.At.Format("2006-01-02 15:04:05"),
+		a.Service, a.Outcome, a.Source.Addr(), a.Source.Port(), account(a.Account))
+	return err
+}
+
+func (s *tableSink) lines(int)  {}
+func (s *tableSink) end() error { return nil }
+
+// account writes a name that the attacker typed so that its ends are seen.
+func account(name string) string {
+	if name == "" {
+		return "-"
+	}
+	return strconv.Quote(name)
+}
