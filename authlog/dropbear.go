@@ -34,7 +34,8 @@ func dropbearPatterns() []Pattern {
 	for _, l := range []string{"L", "l"} {
 		ps = append(ps,
 			nobody(failure(l+"ogin attempt for nonexistent user"+from, Verdict)),
-			nobody(failure(l+"ogin attempt for nonexistent user '<account>'"+from, Verdict)))
+			nobody(failure(l+"ogin attempt for nonexistent user '<account>'"+from, Verdict)),
+			failure(l+"ogin attempt with wrong user <account>"+from, Verdict))
 	}
 	for _, e := range []string{"E", "e"} {
 		ps = append(ps,
@@ -64,6 +65,7 @@ func dropbearSamples() []Sample {
 		fails(p, "Bad password attempt for '\x1b[2J\xffroot' from 203.0.113.7:5543", a, 5543, "\ufffdroot", fromDropbearPassword),
 		unknown(fails(p, "Login attempt for nonexistent user from 203.0.113.7:5545", a, 5545, "", fromDropbearAuth)),
 		unknown(fails(p, "login attempt for nonexistent user 'nobody here' from 203.0.113.7:5545", a, 5545, "nobody here", fromDropbearAuth)),
+		fails(p, "Login attempt with wrong user a from 198.51.100.7:22 from 203.0.113.7:5545", a, 5545, "a from 198.51.100.7:22", fromDropbearAuth),
 		fails(p, "Exit before auth from <203.0.113.7:5546>: Max auth tries reached - user 'root'", a, 5546, "root", fromDropbearHub),
 		fails(p, "Exit before auth from <203.0.113.7:5546>: (user 'root', 10 fails): Max auth tries reached - user 'root'", a, 5546, "root", fromDropbearHub),
 		probes(p, "Exit before auth from <203.0.113.7:5546>: (user 'root', 0 fails): Exited normally", a, 5546, fromDropbearHub),

@@ -71,7 +71,9 @@ func (p *Parser) Parse(line []byte, received time.Time) (a tocsin.Attempt, n int
 		return a, 0
 	}
 	p.received, p.readAt = nanos(received), received
-	n = p.read(g, &h, &a)
+	if n = p.read(g, &h, &a); n == 0 {
+		return tocsin.Attempt{}, 0
+	}
 	return a, n
 }
 
@@ -114,6 +116,9 @@ func (p *Parser) ParseEntry(e Entry) (a tocsin.Attempt, n int) {
 	p.writer, p.entry = e.Writer, true
 	n = p.read(g, &h, &a)
 	p.writer, p.entry = Writer{}, false
+	if n == 0 {
+		return tocsin.Attempt{}, 0
+	}
 	return a, n
 }
 

@@ -1,6 +1,7 @@
 package authlog
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -156,6 +157,9 @@ func (b *builder) add(d *Definition, def int, list []Pattern) error {
 		c.def, c.src = def, d
 		b.g.patterns = append(b.g.patterns, c)
 	}
+	if len(list) == 0 && d.JSON == nil {
+		return nil
+	}
 	b.g.stamped = b.g.stamped || len(d.Bare) > 0
 	for _, s := range d.Skip {
 		es, err := parsePattern(s)
@@ -202,7 +206,7 @@ func wild(program string) bool { return strings.IndexByte(program, '#') >= 0 }
 func withoutDigits(name []byte) string {
 	var buf [64]byte
 	out := buf[:0]
-	if len(name) > len(buf) {
+	if len(name) > len(buf) || bytes.IndexAny(name, "0123456789") < 0 {
 		return ""
 	}
 	for i, c := range name {

@@ -4,6 +4,7 @@ import "github.com/tocsin-io/tocsin"
 
 const (
 	fromSynologyHub = "crowdsecurity/hub: parsers/s01-parse/crowdsecurity/synology-dsm-logs.yaml"
+	fromVictoria    = "VictoriaMetrics/VictoriaLogs: lib/logstorage/syslog_parser_test.go"
 	fromWazuhDSM    = "Tomo-9925/wazuh-synology-dsm-decoder-and-rules: README.md"
 )
 
@@ -28,15 +29,14 @@ func synology() Definition {
 func synologyPatterns() []Pattern {
 	const pam = "pam_unix(webui:auth): authentication failure; logname= uid=<num> euid=<num> tty= ruser= rhost=<addr>"
 	const who = "User [<account>] from [<addr>] "
-	unsure := func(p Pattern) Pattern { p.Unconfirmed = true; return p }
 	twin := func(p Pattern) Pattern { p.Role = TwinB; return p }
 	return []Pattern{
 		failure(pam, TwinA),
-		unsure(failure(pam+"  user=<account>", TwinA)),
+		{Text: pam + "  user=<account>", Outcome: tocsin.Failure, Role: TwinA, Unconfirmed: true},
 		failure(who+"failed to sign in to [<field>] via [<field>] due to authorization failure.", TwinB),
 		failure(who+"failed to log in via [<field>] due to authorization failure.", TwinB),
 		twin(success(who + "signed in to [<field>] successfully via [<field>].")),
-		unsure(twin(success(who + "logged in successfully via [<field>]."))),
+		twin(success(who + "logged in successfully via [<field>].")),
 	}
 }
 
@@ -61,7 +61,11 @@ func synologySamples() []Sample {
 		fails(conn, "User [x] from [198.51.100.7"+end+"] from [203.0.113.7]"+end, a, 0, "x] from [198.51.100.7 failed to sign in to [DSM] via [password] ", fromWazuhDSM+": the name is cut"),
 		fails(conn, "User [\x1b[31m\xc3] from [203.0.113.7]"+end, a, 0, "\ufffd", fromWazuhDSM),
 		succeeds(conn, "User [backup] from [192.0.2.10] signed in to [DSM] successfully via [password].", "192.0.2.10", 0, "backup", fromWazuhDSM),
-		succeeds(conn, "User [backup] from [192.0.2.10] logged in successfully via [SSH].", "192.0.2.10", 0, "backup", fromWazuhDSM+" (by likeness)"),
+		succeeds(conn, "User [backup] from [192.0.2.10] logged in successfully via [SSH].", "192.0.2.10", 0, "backup", fromVictoria),
+		{
+			Line: `<14>1 2026-01-15T20:54:28+01:00 nas03 Connection - - [synolog@6574 event="User [backup\] from [192.0.2.10\] x"][meta sequenceId="7"] User [backup] from [192.0.2.10] logged in successfully via [SSH].`,
+			Want: tocsin.Success, Addr: "192.0.2.10", Account: "backup", From: fromVictoria,
+		},
 		unlike(conn, "Host [203.0.113.7] was blocked via [SSH].", fromWazuhDSM),
 		unlike(conn, "User [admin] from [203.0.113.7] logged out from [DSM].", fromWazuhDSM),
 		unlike(conn, "User [admin] from [203.0.113.7] failed to sign in to [DSM] via [password] due to", fromWazuhDSM),
