@@ -56,7 +56,7 @@ const lockVariable = "XTABLES_LOCKFILE="
 // user can open. Then nothing keeps our programs and those of others apart, so
 // it is the last resort, for a user that may not open the common one.
 func ownLock() []string {
-	dir := os.Getenv("RUNTIME_DIRECTORY")
+	dir, _, _ := strings.Cut(os.Getenv("RUNTIME_DIRECTORY"), ":") // a service may have several
 	if dir == "" {
 		dir = os.TempDir()
 	}

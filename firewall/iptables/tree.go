@@ -252,7 +252,7 @@ func stopOf(until time.Time) string {
 	if until.After(lastStop) {
 		return ""
 	}
-	return until.UTC().Format(stopFormat)
+	return until.Add(-1).UTC().Format(stopFormat) // so that reading it back changes nothing
 }
 
 // A batch is the input of iptables-restore for one table.

@@ -291,9 +291,9 @@ func TestNamesFit(t *testing.T) {
 
 func TestStop(t *testing.T) {
 	for until, want := range map[string]string{
-		"2026-10-14T06:00:00Z":      "2026-10-14T06:00:00",
+		"2026-10-14T06:00:00Z":      "2026-10-14T05:59:59",
 		"2026-10-14T06:00:00.9Z":    "2026-10-14T06:00:00",
-		"2026-10-14T06:00:00+02:00": "2026-10-14T04:00:00",
+		"2026-10-14T06:00:00+02:00": "2026-10-14T03:59:59",
 		"2039-01-01T00:00:00Z":      "", // beyond what xt_time can count
 	} {
 		at, err := time.Parse(time.RFC3339Nano, until)
