@@ -112,10 +112,8 @@ func (s *Source) readPart(ctx context.Context, g gap, p part, emit func(logsourc
 	damage := 0
 	for ctx.Err() == nil {
 		off, ok, err := f.step(&c, h)
-		if err != nil && c.i < c.n {
-			c.pass(off) // one bad item; the next may be good
+		if err != nil {
 			damage++
-			continue
 		}
 		if !ok || err != nil {
 			break
@@ -136,7 +134,7 @@ func (s *Source) readPart(ctx context.Context, g gap, p part, emit func(logsourc
 			return err
 		}
 	}
-	if damage > 0 {
+	if damage += c.bad; damage > 0 {
 		s.log.Warn("journal file damaged: entries left out", logkey.Path, p.path, logkey.Count, damage)
 	}
 	return ctx.Err()

@@ -13,29 +13,32 @@ type cursor struct {
 	n, i  uint64 // its items, and those passed
 	done  uint64 // entries passed in all
 	last  uint64 // offset of the last entry
+	bad   int    // entries passed over
 }
 
-// step returns the offset of the next entry; ok is false after the last.
+// step returns the offset of the next entry; ok is false after the last. An
+// offset that leads back is passed over. An error says that the chain of arrays
+// ends here: nothing behind it can be found.
 func (f *file) step(c *cursor, h header) (off uint64, ok bool, err error) {
-	if c.done >= h.entries {
-		return 0, false, nil
-	}
-	for c.i >= c.n {
-		if ok, err := f.nextArray(c, h); !ok {
-			return 0, false, err
+	for c.done < h.entries {
+		for c.i >= c.n {
+			if ok, err := f.nextArray(c, h); !ok {
+				return 0, false, err
+			}
 		}
+		off, err = f.arrayItem(c, c.i)
+		switch {
+		case err != nil:
+			return 0, false, err
+		case off == 0:
+			return 0, false, nil // counted already, but not written yet
+		case off > c.last:
+			return off, true, nil
+		}
+		c.bad++
+		c.pass(off)
 	}
-	off, err = f.arrayItem(c, c.i)
-	if err != nil {
-		return 0, false, err
-	}
-	if off == 0 {
-		return 0, false, nil // counted already, but not written yet
-	}
-	if off <= c.last {
-		return 0, false, fmt.Errorf("%w: entry at %d after %d", errDamaged, off, c.last)
-	}
-	return off, true, nil
+	return 0, false, nil
 }
 
 // pass goes on behind the entry that step returned.

@@ -72,10 +72,14 @@ func (f *file) line(e entry, want func(program, comm string) bool) (l logsource.
 		return l, false, err
 	}
 	for _, off := range f.offs {
-		if err := f.field(&r, off); err != nil {
-			return l, false, err
+		if bad := f.field(&r, off); err == nil {
+			err = bad
 		}
 	}
+	if err != nil && !r.seen[message] {
+		return l, false, err
+	}
+	damaged := err != nil
 	if r.twice[identifier] || r.twice[message] || !want(r.values[identifier], r.values[comm]) {
 		return l, false, nil
 	}
@@ -87,7 +91,9 @@ func (f *file) line(e entry, want func(program, comm string) bool) (l logsource.
 	if l.PID < 0 {
 		l.PID = max(0, number(r.values[syslogPID], 31))
 	}
-	l.Writer = r.writer()
+	if !damaged { // or a word that speaks against it might be missing
+		l.Writer = r.writer()
+	}
 	return l, true, nil
 }
 

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,11 +45,12 @@ type live struct {
 // An active is a file that journald appends to.
 type active struct {
 	*file
-	f     *os.File
-	wd    int
-	c     cursor
-	tries int
-	fresh bool // read from its beginning
+	f      *os.File
+	wd     int
+	c      cursor
+	tries  int
+	fresh  bool // read from its beginning
+	broken bool // nothing more can be found in it
 }
 
 // start opens the journal at its end.
@@ -195,6 +197,9 @@ func (v *live) drainAll(ctx context.Context) error {
 
 // drain emits what was appended to a.
 func (v *live) drain(ctx context.Context, folder string, a *active) error {
+	if a.broken {
+		return nil
+	}
 	if n, err := a.entries(); err != nil || n == a.c.done {
 		if err != nil {
 			v.say(err)
@@ -219,28 +224,35 @@ func (v *live) drain(ctx context.Context, folder string, a *active) error {
 				continue
 			}
 		}
-		if err == nil && a.c.done >= h.entries {
+		if err == nil && a.c.done >= h.entries || !v.stuck(a, h, off, err) {
 			return nil
 		}
-		return v.stuck(a, off, err)
 	}
 	return ctx.Err()
 }
 
-// stuck waits for an entry that is counted but not readable yet: the writer may
-// be in the middle of it. In the end it is passed over.
-func (v *live) stuck(a *active, off uint64, err error) error {
-	v.lively = time.Now().Add(look * patience)
-	if a.tries++; a.tries < patience {
-		return nil
+// stuck waits for the last entry if it is counted but not readable yet: the
+// writer may be in the middle of it. Any other, and in the end this one too, is
+// passed over; a file whose entries cannot be found is given up until journald
+// begins another.
+func (v *live) stuck(a *active, h header, off uint64, err error) (again bool) {
+	last := a.c.done+1 >= h.entries
+	if a.tries++; last && a.tries < patience {
+		v.lively = later(v.lively, time.Now().Add(patience*look))
+		return false
 	}
 	a.tries = 0
-	if err == nil {
-		err = errDamaged
-	}
-	v.say(err)
+	a.broken = off == 0 && err != nil
+	v.say(cmp.Or(err, errDamaged))
 	a.c.pass(off)
-	return nil
+	return !a.broken
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // tell emits the entry at off. told says that err is that of emit.
