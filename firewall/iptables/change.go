@@ -33,13 +33,14 @@ func (f *Filter) Change(ctx context.Context, c tocsin.Change) error {
 			continue
 		}
 		e := edit{side: s, batch: newBatch(s.table), now: now}
+		before := s.count()
 		for _, r := range c.Remove {
 			e.remove(r, i)
 		}
 		for _, r := range c.Add {
 			e.add(r, i)
 		}
-		if n := len(s.blocks.rules) + len(s.passes.rules); n > f.opt.Most && len(e.fresh) > 0 {
+		if n := s.count(); n > f.opt.Most && n > before {
 			e.undo()
 			return fmt.Errorf("iptables: change: %d rules, limit %d: %w", n, f.opt.Most, ErrFull)
 		}
@@ -51,6 +52,8 @@ func (f *Filter) Change(ctx context.Context, c tocsin.Change) error {
 	f.close(fresh...)
 	return nil
 }
+
+func (s *side) count() int { return len(s.blocks.rules) + len(s.passes.rules) }
 
 // close cuts what sources that are blocked now have open.
 func (f *Filter) close(ps ...netip.Prefix) {
@@ -268,7 +271,7 @@ func (f *Filter) whole(s *side, is snapshot) *batch {
 	for _, chain := range []string{n.marker(), n.base, n.caught(), n.drop()} {
 		b.chain(chain)
 	}
-	for _, rule := range f.ending(s.have) {
+	for _, rule := range f.ending(s, s.have) {
 		b.line("-A", n.drop(), rule)
 	}
 	s.passes.build(b)

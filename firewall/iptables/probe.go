@@ -60,18 +60,25 @@ func (f *Filter) openSide(ctx context.Context, fam family) (*side, error) {
 }
 
 // trial is one rule for each feature, in the words of [Filter.ending].
-func (f *Filter) trial(want features) []string {
+func (f *Filter) trial(s *side, want features) []string {
 	var rules []string
 	if want.time {
 		rules = append(rules, "-m time --datestop 2037-01-01T00:00:00 -g "+f.names.probe()+"2")
 	}
-	return append(rules, f.ending(want)...)
+	return append(rules, f.ending(s, want)...)
 }
 
 // ending is the last chain of a packet that no pass saved. Replies to what this
-// device started pass.
-func (f *Filter) ending(have features) []string {
+// device started pass. So does IPv6's way of finding neighbours, which no router
+// lets in from afar: or a block that holds the router's address would cut off
+// everybody behind it.
+func (f *Filter) ending(s *side, have features) []string {
 	var rules []string
+	if s.family.bits == 128 {
+		for _, kind := range []string{"135", "136"} {
+			rules = append(rules, "-p icmpv6 -m icmp6 --icmpv6-type "+kind+" -j RETURN")
+		}
+	}
 	if have.conntrack {
 		rules = append(rules, "-m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN")
 	}
@@ -111,7 +118,7 @@ func (f *Filter) try(ctx context.Context, s *side, want features) error {
 	b := newBatch(s.table)
 	b.chain(probe)
 	b.chain(probe + "2")
-	for _, r := range f.trial(want) {
+	for _, r := range f.trial(s, want) {
 		b.line("-A", probe, r)
 	}
 	if err := f.firstCommit(ctx, s, b); err != nil {

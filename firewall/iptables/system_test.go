@@ -233,6 +233,31 @@ func TestClear(t *testing.T) {
 	wantHeld(t, f, bad4, true)
 }
 
+// TestNeighbours blocks the network of the router itself: it must still find
+// the device, or nobody behind it can.
+func TestNeighbours(t *testing.T) {
+	b := newBench(t)
+	testnet.Need(t, "ip")
+	f := b.open(t, Options{})
+	add(t, f, block(netip.PrefixFrom(testnet.Gateway6, 64), time.Hour))
+	b.sh(t, "ip neigh flush all")
+	if out, err := b.World.Command(t.Context(), "ip", "neigh", "flush", "all").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	l, err := b.Device.Listen(netip.AddrPortFrom(testnet.Device6, 2001))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c, err := b.World.Dial(ctx, "tcp", netip.MustParseAddr("2001:db8:77::1"), netip.AddrPortFrom(testnet.Device6, 2001))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
 func TestFull(t *testing.T) {
 	b := newBench(t)
 	f := b.open(t, Options{Most: 10})

@@ -152,7 +152,7 @@ func (f *Filter) compare(ctx context.Context, s *side) (string, error) {
 // size is how many chains and rules the trees make in the kernel.
 func (s *side) size(f *Filter) (chains, rules int) {
 	chains = len(s.blocks.nodes) + len(s.passes.nodes) + 2 // the marker and the ending
-	rules = len(f.ending(s.have))
+	rules = len(f.ending(s, s.have))
 	for _, t := range []*tree{&s.blocks, &s.passes} {
 		rules += len(t.rules) + len(t.nodes) - 1 // each node but the root has a way to it
 	}
