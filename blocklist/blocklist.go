@@ -64,6 +64,7 @@ type List struct {
 	passes  table
 	reasons map[key]tocsin.Reason // of decisions by device and operator
 	due     map[int64][]key       // minute of the end → prefixes to look at
+	next    int64                 // the first minute in due; 0 if there is none
 	count   [origins]int          // blocks in force, by origin
 }
 
@@ -176,6 +177,9 @@ func (l *List) End(p netip.Prefix, a tocsin.Action, origin tocsin.Origin, now ti
 // Expire forgets what has ended by now. The kernel needs no word of it: there,
 // each rule ends by its own deadline.
 func (l *List) Expire(now time.Time) {
+	if l.next == 0 || l.next*60 > now.Unix() {
+		return
+	}
 	for minute, keys := range l.due {
 		if minute*60 > now.Unix() {
 			continue
@@ -188,6 +192,12 @@ func (l *List) Expire(now time.Time) {
 			if r, ok := l.blocks.rows[k]; ok {
 				l.expire(&l.blocks, k, r, now)
 			}
+		}
+	}
+	l.next = 0
+	for minute := range l.due {
+		if l.next == 0 || minute < l.next {
+			l.next = minute
 		}
 	}
 }
@@ -213,15 +223,7 @@ func (l *List) expire(t *table, k key, r row, now time.Time) {
 }
 
 // Next returns when Expire has something to do, if ever.
-func (l *List) Next() (time.Time, bool) {
-	first, ok := int64(0), false
-	for minute := range l.due {
-		if !ok || minute < first {
-			first, ok = minute, true
-		}
-	}
-	return time.Unix(first*60, 0), ok
-}
+func (l *List) Next() (time.Time, bool) { return time.Unix(l.next*60, 0), l.next != 0 }
 
 // drop ends one origin's word about k and returns what the kernel must change:
 // the other origins' words may still stand.
@@ -295,6 +297,9 @@ func (l *List) remember(k key, r *row) {
 	}
 	r.due = minute
 	l.due[int64(minute)] = append(l.due[int64(minute)], k)
+	if l.next == 0 || int64(minute) < l.next {
+		l.next = int64(minute)
+	}
 }
 
 // Rules returns what the kernel must hold, most urgent first: protected

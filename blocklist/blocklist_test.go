@@ -276,7 +276,7 @@ func TestKernelFollows(t *testing.T) {
 	if l.Expire(now.Add(2 * time.Hour)); len(l.blocks.rows)+len(l.passes.rows)+len(l.reasons)+len(l.due) != 0 {
 		t.Error("something is kept for ever")
 	}
-	if l.count != [origins]int{} || l.blocks.lengths != [2 * v4]int{} {
+	if l.count != [origins]int{} || l.blocks.lengths != [2 * v4]int{} || len(l.blocks.used)+len(l.passes.used) != 0 {
 		t.Errorf("counts %v, lengths %v", l.count, l.blocks.lengths)
 	}
 }
@@ -303,6 +303,21 @@ func nth(i uint32) netip.Addr {
 	var a [4]byte
 	binary.BigEndian.PutUint32(a[:], 198<<24|18<<16+i)
 	return netip.AddrFrom4(a)
+}
+
+func TestWiden(t *testing.T) {
+	for _, p := range []string{"203.0.113.77/32", "2001:db8:1:2:3:4:5:6/128", "::ffff:1:2/128"} {
+		single := netip.MustParsePrefix(p)
+		for bits := range single.Bits() + 1 {
+			want, err := single.Addr().Prefix(bits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := keyOf(single).widen(keyOf(want).bits); got.prefix() != want {
+				t.Errorf("%v to /%d: got %v, want %v", single, bits, got.prefix(), want)
+			}
+		}
+	}
 }
 
 func BenchmarkDecideIntoMillion(b *testing.B) {
@@ -332,5 +347,20 @@ func BenchmarkRulesOfMillion(b *testing.B) {
 		for range l.Rules(noon) {
 			break
 		}
+	}
+}
+
+func BenchmarkBlocked(b *testing.B) {
+	l := New(DefaultLimits, false)
+	for i := range uint32(10_000) {
+		d := block("198.18.0.0/32", time.Hour)
+		d.Prefix = netip.PrefixFrom(nth(i), 32-8*int(i%2)).Masked()
+		l.Decide(d, noon)
+	}
+	b.ReportAllocs()
+	var i uint32
+	for b.Loop() {
+		l.Blocked(nth(i), noon)
+		i++
 	}
 }

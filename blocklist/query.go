@@ -37,8 +37,13 @@ func (l *List) Lookup(a netip.Addr, now time.Time) (Entry, bool) {
 
 // Blocked reports whether traffic from a is dropped.
 func (l *List) Blocked(a netip.Addr, now time.Time) bool {
-	e, ok := l.Lookup(a, now)
-	return ok && e.Action == tocsin.Block && !l.Protected(netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
+	a = a.Unmap().WithZone("")
+	p := netip.PrefixFrom(a, a.BitLen())
+	if _, blocked := l.blocks.covering(p, now); !blocked {
+		return false
+	}
+	_, passed := l.passes.covering(p, now)
+	return !passed && !l.Protected(p)
 }
 
 // Entries returns what is in force: passes, then blocks, newest first. Whoever
@@ -125,6 +130,7 @@ func (l *List) Shift(d time.Duration) {
 		return uint32(min(max(int64(s)+by, 1), 1<<32-1))
 	}
 	clear(l.due)
+	l.next = 0
 	for _, t := range []table{l.passes, l.blocks} {
 		for k, r := range t.rows {
 			r.at, r.last = move(r.at), move(r.last)

@@ -69,6 +69,7 @@ func seconds(t time.Time) uint32 {
 type table struct {
 	rows    map[key]row
 	lengths [2 * v4]int // rows by key.bits
+	used    []uint8     // key.bits in use, in order
 }
 
 func newTable() table { return table{rows: make(map[key]row)} }
@@ -77,37 +78,55 @@ func (t *table) has(k key) bool { _, held := t.rows[k]; return held }
 
 func (t *table) put(k key, r row) {
 	if !t.has(k) {
-		t.lengths[k.bits]++
+		if t.lengths[k.bits]++; t.lengths[k.bits] == 1 {
+			i, _ := slices.BinarySearch(t.used, k.bits)
+			t.used = slices.Insert(t.used, i, k.bits)
+		}
 	}
 	t.rows[k] = r
 }
 
 func (t *table) drop(k key) {
 	if t.has(k) {
-		t.lengths[k.bits]--
+		if t.lengths[k.bits]--; t.lengths[k.bits] == 0 {
+			i, _ := slices.BinarySearch(t.used, k.bits)
+			t.used = slices.Delete(t.used, i, i+1)
+		}
 		delete(t.rows, k)
 	}
 }
 
 // covering returns the widest prefix in force that holds all of p.
 func (t *table) covering(p netip.Prefix, now time.Time) (key, bool) {
-	base := 0
-	if p.Addr().Is4() {
-		base = v4 + 1
-	}
-	for bits := 0; bits <= p.Bits(); bits++ {
-		if t.lengths[base+bits] == 0 {
+	narrowest := keyOf(p)
+	family := narrowest.bits > v4
+	for _, bits := range t.used {
+		if bits > v4 != family || bits > narrowest.bits {
 			continue
 		}
-		wide, err := p.Addr().Prefix(bits)
-		if err != nil {
-			return key{}, false
-		}
-		if k := keyOf(wide); t.rows[k].live(now) {
+		if k := narrowest.widen(bits); t.rows[k].live(now) {
 			return k, true
 		}
 	}
 	return key{}, false
+}
+
+// widen returns the prefix of the given k.bits that holds k.
+func (k key) widen(bits uint8) key {
+	keep := int(bits)
+	if bits > v4 {
+		keep += 96 - v4 - 1 // the mapped form has 96 bits before an IPv4 address
+	}
+	k.bits = bits
+	for i := range k.addr {
+		switch rest := keep - 8*i; {
+		case rest <= 0:
+			k.addr[i] = 0
+		case rest < 8:
+			k.addr[i] &= ^byte(0) << (8 - rest)
+		}
+	}
+	return k
 }
 
 // newest returns the keys in force, the newest decision first. It sorts plain

@@ -66,6 +66,10 @@ func (w *Watch) Observe(a tocsin.Attempt, old bool) Event {
 	return e
 }
 
+// Warm tells which attempts are about to be observed: see
+// [detect.Detector.Warm].
+func (w *Watch) Warm(batch []tocsin.Attempt) { w.detector.Warm(batch) }
+
 // Dropped counts n packets that the firewall dropped from a.
 func (w *Watch) Dropped(a netip.Addr, n uint32, at time.Time) {
 	if p, ok := w.list.Hit(a, n, at); ok && w.book != nil {

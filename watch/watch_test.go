@@ -101,7 +101,7 @@ func TestUnblockForgives(t *testing.T) {
 	if v != blocklist.Enforced || len(c.Remove) != 1 || list.Blocked(source.Addr(), at) {
 		t.Errorf("unblock: %+v, %v", c, v)
 	}
-	after := at.Add(2*time.Second).Sub(noon)
+	after := at.Add(2 * time.Second).Sub(noon)
 	for i := range 4 {
 		if e := w.Observe(attempt("198.51.100.7", "root", tocsin.Failure, after+time.Duration(i)*time.Second), false); e.Decided {
 			t.Fatalf("failure %d after forgiveness: %s", i, e.Decision.Reason)

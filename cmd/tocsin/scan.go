@@ -69,7 +69,7 @@ func (f *scanFlags) run(cmd *cobra.Command, files []string) error {
 	case f.format == "table":
 		sink = newTableSink(out)
 	default:
-		sink = &jsonSink{w: out}
+		sink = &jsonSink{w: cmd.OutOrStdout()}
 	}
 	s := scan{matcher: matcher, zone: zone, sink: sink, stdin: cmd.InOrStdin(), bar: newProgress(cmd.ErrOrStderr(), files)}
 	for _, name := range files {
@@ -168,11 +168,15 @@ func (s *scan) line(p *authlog.Parser, text []byte, cut bool, number int, now ti
 			return err
 		}
 	}
-	if _, waits := p.Pending(); waits {
-		return s.overdue(p, number, now)
+	if number%overdueEvery != 0 {
+		return nil
 	}
-	return nil
+	return s.overdue(p, number, now)
 }
+
+// overdueEvery is after how many lines a scan looks for attempts whose own line
+// never came.
+const overdueEvery = 64
 
 // overdue prints the attempts whose own line never came.
 func (s *scan) overdue(p *authlog.Parser, number int, now time.Time) error {

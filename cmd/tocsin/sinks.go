@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -13,15 +14,20 @@ import (
 // jsonSink prints JSON lines. It writes them by hand: a scan prints millions,
 // and the encoder of the standard library would take most of its time.
 type jsonSink struct {
-	w   *bufio.Writer
-	buf []byte
+	w     io.Writer
+	buf   []byte    // not written yet
+	at    time.Time // of the attempt before
+	stamp []byte    // and as text: many attempts share a second
 }
 
 func (s *jsonSink) attempt(line int, a tocsin.Attempt) error {
-	b := append(s.buf[:0], `{"line":`...)
+	b := append(s.buf, `{"line":`...)
 	b = strconv.AppendInt(b, int64(line), 10)
 	b = append(b, `,"time":"`...)
-	b = a.At.AppendFormat(b, time.RFC3339)
+	if !a.At.Equal(s.at) || a.At.Location() != s.at.Location() {
+		s.at, s.stamp = a.At, a.At.AppendFormat(s.stamp[:0], time.RFC3339)
+	}
+	b = append(b, s.stamp...)
 	b = append(b, `","service":`...)
 	b = appendString(b, string(a.Service))
 	b = append(b, `,"outcome":"`...)
@@ -33,18 +39,30 @@ func (s *jsonSink) attempt(line int, a tocsin.Attempt) error {
 	b = append(b, `,"account":`...)
 	b = appendString(b, a.Account)
 	b = append(b, "}\n"...)
-	s.buf = b
-	_, err := s.w.Write(b)
+	if s.buf = b; len(b) < jsonBuffer {
+		return nil
+	}
+	return s.end()
+}
+
+func (s *jsonSink) lines(int) {}
+
+func (s *jsonSink) end() error {
+	_, err := s.w.Write(s.buf)
+	s.buf = s.buf[:0]
 	return err
 }
 
-func (s *jsonSink) lines(int)  {}
-func (s *jsonSink) end() error { return nil }
+// jsonBuffer is how much is gathered for one write, in bytes.
+const jsonBuffer = 64 << 10
 
 // appendString appends s as a JSON string (RFC 8259, section 7).
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
+	if isPlain(s) {
+		return append(append(b, s...), '"')
+	}
 	for i := 0; i < len(s); {
 		c := s[i]
 		switch {
@@ -63,6 +81,16 @@ func appendString(b []byte, s string) []byte {
 		i++
 	}
 	return append(b, '"')
+}
+
+// isPlain reports whether s stands for itself in JSON.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // tableSink prints one row each, in columns of fixed width: a table that waits
