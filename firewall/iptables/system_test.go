@@ -336,3 +336,15 @@ func TestWatchByLock(t *testing.T) {
 		})
 	}
 }
+
+// TestOldRestore has the programs of 2015, which cannot wait for the lock.
+func TestOldRestore(t *testing.T) {
+	b := newBench(t)
+	f := b.open(t, Options{Command: func(ctx context.Context, name string, args ...string) *exec.Cmd {
+		return b.command(ctx, "sh", append([]string{"-c", `for a in "$@"; do case $a in --wait*)
+			echo "iptables-restore: unrecognized option '$a'" >&2; exit 1;; esac; done; exec "$0" "$@"`, name}, args...)...)
+	}})
+	add(t, f, block(bad4, time.Hour), block(bad6, time.Hour))
+	wantHeld(t, f, bad4, true)
+	wantHeld(t, f, bad6, true)
+}
