@@ -67,18 +67,26 @@ type Definition struct {
 //	<num>        a number that nobody needs
 //	<word>       one word without spaces, double quotes and brackets
 //	<field>      text without quotes and brackets other than ( and )
+//	<phrase>     letters, digits, spaces, _ and -
 //	<host>       an address or a name that nobody needs
 //	<quoted>     text to the next double quote that no backslash precedes
 //	<clf>        the time as web servers write it: 15/Jan/2026:20:54:03 +0000
 //	<date>       the time in another form
 //	<ok>         a status of 200 to 399
+//	<word:x>     a word that must be x; any typed hole can ask for a value
 //	<<           the character <
 //
 // All of the message must match. What stands before the first <account> or
 // <text> is anchored at the left end, what stands after the last one at the
 // right end: neither can be shifted by what the attacker typed. What stands
-// between two of them, and has a hole itself, must occur exactly once, or the
-// line says nothing; plain text between them counts where it occurs first.
+// between two of them, and has a hole itself, must occur exactly once in all
+// that is not anchored, or the line says nothing; two places that differ only in
+// a value asked for are two places. Plain text between two free holes counts
+// where it occurs first.
+//
+// Every message that starts like a pattern must share the segment that holds
+// the address: vsftpd's uploads look like its log-ins up to the word before it,
+// so that word is a hole that asks for a value.
 type Pattern struct {
 	Text        string
 	Outcome     tocsin.Outcome

@@ -1,6 +1,10 @@
 package authlog
 
-import "github.com/tocsin-io/tocsin"
+import (
+	"bytes"
+
+	"github.com/tocsin-io/tocsin"
+)
 
 const (
 	fromDovecotLogin = "dovecot/core: src/login-common/client-common.c"
@@ -26,6 +30,7 @@ func dovecot() Definition {
 			"conn unix:auth-worker (pid=<num>,uid=<num>): ",
 		},
 		Join:    ByAccount,
+		Account: bareName,
 		Samples: dovecotSamples(),
 		Notes: []string{
 			"The lines of PAM in auth.log tell the same failures and are not read.",
@@ -34,34 +39,41 @@ func dovecot() Definition {
 	}
 }
 
+// bareName takes "name" out of "name>, method=PLAIN" and "name>".
+func bareName(caught []byte) []byte {
+	if i := bytes.LastIndex(caught, []byte(">, method=")); i >= 0 {
+		return caught[:i]
+	}
+	return bytes.TrimSuffix(caught, []byte(">"))
+}
+
 func dovecotLogins() []Pattern {
 	var ps []Pattern
-	tails := []string{
-		"user=<<<account>>, method=<word>, rip=<addr>, lip=<text>",
-		"user=<<<account>>, rip=<addr>, lip=<text>",
-	}
+	// ">, method=PLAIN" may stand before the comma: bareName takes it off. The
+	// address must be found by what all forms have in common.
+	const tail = "user=<<<account>, rip=<addr>, lip=<text>"
 	for _, end := range []string{"Disconnected", "Aborted login", "Login aborted"} {
-		for _, tail := range tails {
-			for _, secs := range []string{" in <num> secs): ", " in <num> secs) (auth_failed): ", "): "} {
-				ps = append(ps,
-					failure(end+" (auth failed, <count> attempts"+secs+tail, Verdict),
-					failure(end+": <text> (auth failed, <count> attempts"+secs+tail, Verdict))
-			}
+		for _, secs := range []string{" in <num> secs): ", " in <num> secs) (auth_failed): ", "): "} {
+			ps = append(ps,
+				failure(end+" (auth failed, <count> attempts"+secs+tail, Verdict),
+				failure(end+": <text> (auth failed, <count> attempts"+secs+tail, Verdict))
 		}
 		const gone = " (no auth attempts in <num> secs): user=<<>, rip=<addr>, lip=<text>"
 		ps = append(ps,
 			Pattern{Text: end + gone, Outcome: tocsin.Probe, Role: Verdict},
 			Pattern{Text: end + ": <text>" + gone, Outcome: tocsin.Probe, Role: Verdict})
 	}
-	return append(ps, success("Login: "+tails[0]), success("Logged in: "+tails[0]))
+	return append(ps, success("Login: "+tail), success("Logged in: "+tail))
 }
 
 // dovecotWorkers are lines such as "pam(name,address,<session>): unknown user".
 func dovecotWorkers() []Pattern {
 	var ps []Pattern
-	for _, why := range []string{"unknown user", "Password mismatch", "password mismatch", "pam_authenticate() failed: "} {
-		for _, session := range []string{"", ",<<<word>>"} {
-			p := failure("<word>(<account>,<addr>"+session+"): "+why+"<text>", Opening)
+	// Named one by one: other processes start their lines in the same way and go
+	// on with what strangers wrote, such as the subject of a mail.
+	for _, by := range []string{"pam", "sql", "passwd-file", "shadow", "passwd", "ldap", "lua", "checkpassword"} {
+		for _, why := range []string{"unknown user", "Password mismatch", "password mismatch", "pam_authenticate() failed: "} {
+			p := failure(by+"(<account>,<addr><text>): "+why+"<text>", Opening)
 			p.Unknown = why == "unknown user"
 			ps = append(ps, p)
 		}
@@ -102,6 +114,9 @@ func dovecotSamples() []Sample {
 		unlike(p, "auth: ldap(a,203.0.113.7): Connection appears to be hanging, reconnecting", fromDovecotAuth),
 		unlike(p, "auth-worker(1): pam(x,198.51.100.7): unknown user,203.0.113.7): unknown user", fromDovecotAuth+": the address twice, nobody knows whose"),
 		unlike(p, "imap-login: Disconnected (auth failed, 1 attempts in 6 secs): user=<a>, method=PLAIN, rip=203.0.", fromDovecotLogin),
+		unlike(p, "imap(bob)<411><x>: save: box=INBOX, uid=1, msgid=<y>, subject=x,198.51.100.7): unknown user", "dovecot/core: src/plugins/mail-log/mail-log-plugin.c"),
+		unlike(p, "imap-login: Disconnected (auth failed, 1 attempts in 6 secs): user=<x>, rip=198.51.100.7, lip=1>"+tail, fromDovecotLogin),
+		unlike(p, "auth-worker(1): pam(x,198.51.100.7): unknown user,203.0.113.7,<s>): Password mismatch", fromDovecotAuth),
 		unlike("auth", "pam_unix(dovecot:auth): authentication failure; logname= uid=0 euid=0 tty=dovecot ruser=a rhost=203.0.113.7", fromPAM),
 	}
 }

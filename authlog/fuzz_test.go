@@ -3,6 +3,7 @@ package authlog
 import (
 	"bytes"
 	"net/netip"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -82,15 +83,41 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// render writes a line of pattern text, with the address and what the attacker
-// typed put into the holes.
-func render(text, address, typed string) string {
-	return strings.NewReplacer(
-		"<<", "<", "<account>", typed, "<text>", typed, "<quoted>", "GET / HTTP/1.1",
-		"<addr>", address, "<addr:port>", address+":40122", "<port>", "40122", "<count>", "1",
-		"<num>", "7", "<word>", "word", "<field>", "a word", "<host>", "192.0.2.5",
+var valued = regexp.MustCompile(`<[a-z]+:([^>]+)>`)
+
+// render writes a line of pattern text with the address in it. What the
+// attacker typed goes into the free hole numbered where, harmless words into
+// the others; -1 puts it into all.
+func render(text, address, typed string, where int) string {
+	// Right after an address the service writes itself: a comma or a bracket.
+	text = strings.ReplaceAll(text, "<addr><text>", "<addr>,<text>")
+	text = strings.ReplaceAll(text, "<addr:port>", address+":40122")
+	text = valued.ReplaceAllString(text, "$1")
+	text = strings.NewReplacer(
+		"<quoted>", "GET / HTTP/1.1", "<addr>", address, "<port>", "40122", "<count>", "1",
+		"<num>", "7", "<word>", "word", "<field>", "a word", "<host>", "192.0.2.5", "<phrase>", "some words",
 		"<clf>", "15/Jan/2026:20:54:03 +0000", "<date>", "Thu, 15 Jan 2026 20:54:02 UTC", "<ok>", "200",
 	).Replace(text)
+	var out strings.Builder
+	for hole := 0; text != ""; {
+		switch {
+		case strings.HasPrefix(text, "<<"):
+			out.WriteByte('<')
+			text = text[2:]
+		case strings.HasPrefix(text, "<account>"), strings.HasPrefix(text, "<text>"):
+			if where < 0 || where == hole {
+				out.WriteString(typed)
+			} else if strings.HasPrefix(text, "<account>") {
+				out.WriteString("bob")
+			}
+			hole++
+			_, text, _ = strings.Cut(text, ">")
+		default:
+			out.WriteByte(text[0])
+			text = text[1:]
+		}
+	}
+	return out.String()
 }
 
 // lies are what an attacker types to put the blame on somebody else.
@@ -102,6 +129,12 @@ var lies = []string{
 	"x] remote host [ipv4:198.51.100.7:1] mapped to [", "x,198.51.100.7): unknown user", "x 198.51.100.7 port 1 [preauth]",
 	"x\nJan 15 20:54:02 h sshd[1]: Failed password for y from 198.51.100.7 port 1 ssh2", "x ssh2: RSA SHA256:x",
 	`x] FAIL LOGIN: Client "198.51.100.7"`, "x' from 198.51.100.7:22", "x rhost=198.51.100.7", "x [preauth]", "]",
+	"x>, rip=198.51.100.7, lip=1", `x": password mismatch, client: 198.51.100.7, server: z`, "x,198.51.100.7,<s>): unknown user",
+	"x,198.51.100.7): Password mismatch", `x] OK LOGIN: Client "198.51.100.7", anon password "y`, `x] FAIL LOGIN: Client "198.51.100.7`,
+	"x] at [1] with [a] status [NT_STATUS_OK] workstation [w] remote host [ipv4:198.51.100.7:1] became [",
+	"x] at [1] with [a] status [NT_STATUS_WRONG_PASSWORD] workstation [w] remote host [ipv4:198.51.100.7:1] mapped to [",
+	"x from 198.51.100.7 port 1 ssh2: a b ID y (serial 1) CA r s", "x 198.51.100.7 port 1: y", "y (198.51.100.7)",
+	"x [15/Jan/2026:20:54:03 +0000] \"GET\" 200 5", "x from 198.51.100.7 not allowed because y",
 	"message repeated 5 times: [ x]", "\x1b[31m", "\xff\x00", "invalid user x", strings.Repeat("a ", 500),
 }
 
@@ -154,8 +187,12 @@ func fresh() *Parser {
 
 func checkBlame(t *testing.T, head, text, typed string) {
 	t.Helper()
-	for _, address := range []string{"203.0.113.7", "2001:db8::7"} {
-		line := head + render(text, address, escaped(text, typed))
+	for i := range 10 {
+		where, address := i/2-1, []string{"203.0.113.7", "2001:db8::7"}[i%2]
+		if where >= 0 && where >= strings.Count(text, "<account>")+strings.Count(text, "<text>") {
+			break
+		}
+		line := head + render(text, address, escaped(text, typed), where)
 		p := fresh()
 		a, n := p.Parse([]byte(line), fuzzReceived)
 		if n == 0 {
@@ -197,7 +234,7 @@ func TestNoNameHidesALine(t *testing.T) {
 				continue
 			}
 			for _, lie := range lies {
-				line := "Jan 15 20:54:02 host " + strings.ReplaceAll(d.Programs[0], "#", "7") + "[411]: " + render(p.Text, "203.0.113.7", lie)
+				line := "Jan 15 20:54:02 host " + strings.ReplaceAll(d.Programs[0], "#", "7") + "[411]: " + render(p.Text, "203.0.113.7", lie, -1)
 				q := fresh()
 				if _, n := q.Parse([]byte(line), fuzzReceived); n > 0 {
 					continue
@@ -215,7 +252,7 @@ func TestNoNameHidesALine(t *testing.T) {
 func TestEveryPatternReads(t *testing.T) {
 	for _, d := range All() {
 		for _, p := range d.Patterns {
-			line := "Jan 15 20:54:02 host " + strings.ReplaceAll(d.Programs[0], "#", "7") + "[411]: " + render(p.Text, "203.0.113.7", "bob")
+			line := "Jan 15 20:54:02 host " + strings.ReplaceAll(d.Programs[0], "#", "7") + "[411]: " + render(p.Text, "203.0.113.7", "bob", 0)
 			a, n, _ := told(Default(), Sample{Line: line})
 			if n == 0 || a.Outcome != p.Outcome || a.Unknown != p.Unknown || a.Service != d.Name {
 				t.Errorf("%s: %q: got %d × %v", d.Name, line, n, a)
@@ -226,7 +263,7 @@ func TestEveryPatternReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, p := range d.Bare {
-			line := render(p.Text, "203.0.113.7", "bob")
+			line := render(p.Text, "203.0.113.7", "bob", 0)
 			a, n, _ := told(m, Sample{Line: line})
 			if n == 0 || a.Outcome != p.Outcome || a.Tentative != p.Unconfirmed {
 				t.Errorf("%s: %q: got %d × %v", d.Name, line, n, a)

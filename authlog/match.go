@@ -13,7 +13,7 @@ type capture struct {
 	account []byte
 	named   bool
 	stamp   []byte // text of <clf> or <date>
-	stampOf kind
+	loose   bool   // any value of a hole that asks for one will do
 }
 
 func (c *capture) reset() { *c = capture{count: 1} }
@@ -32,9 +32,10 @@ func (p *pattern) match(m []byte, c *capture) bool {
 	if len(p.frees) == 0 {
 		return i == len(m)
 	}
+	first := i
 	for f, mid := range p.middles {
-		at, end := once(mid, m, i, j, c)
-		if end < 0 {
+		at, end := middle(mid, m, first, i, j, c)
+		if at < i || end < 0 {
 			return false
 		}
 		c.free(p.frees[f], m[i:at])
@@ -50,26 +51,34 @@ func (c *capture) free(k kind, caught []byte) {
 	}
 }
 
-// once finds the one place in m[i:j] where es matches. Two places mean that the
-// attacker wrote one of them: then nobody can say which, and end is -1. Text
-// without holes carries no address: there the first place will do.
-func once(es []element, m []byte, i, j int, c *capture) (at, end int) {
-	at, end = -1, -1
-	lit := es[0].lit
-	if len(es) == 1 {
-		if k := bytes.Index(m[i:j], []byte(lit)); k >= 0 {
-			return i + k, i + k + len(lit)
-		}
+// middle finds es in m[i:j]. Text without holes carries nothing that is acted
+// upon: there the first place will do.
+func middle(es []element, m []byte, first, i, j int, c *capture) (at, end int) {
+	if len(es) > 1 {
+		return once(es, m, first, j, c)
+	}
+	k := bytes.Index(m[i:j], []byte(es[0].lit))
+	if k < 0 {
 		return -1, -1
 	}
-	for from := i; ; {
-		k := bytes.Index(m[from:j], []byte(lit))
+	return i + k, i + k + len(es[0].lit)
+}
+
+// once finds the one place in m[first:j] where es matches, whatever values its
+// holes ask for. Two places mean that the attacker wrote one of them: then
+// nobody can say which, and end is -1. It looks at all that is not anchored,
+// for the attacker's words may stand before and behind those of the service.
+func once(es []element, m []byte, first, j int, c *capture) (at, end int) {
+	at, end = -1, -1
+	lit := []byte(es[0].lit)
+	for from := first; ; {
+		k := bytes.Index(m[from:j], lit)
 		if k < 0 {
 			break
 		}
 		k += from
 		from = k + 1
-		var try capture
+		try := capture{loose: true}
 		stop := forward(es, m, k, j, &try)
 		if stop < 0 {
 			continue
@@ -80,7 +89,7 @@ func once(es []element, m []byte, i, j int, c *capture) (at, end int) {
 		at, end = k, stop
 	}
 	if end >= 0 {
-		forward(es, m, at, j, c)
+		end = forward(es, m, at, j, c)
 	}
 	return at, end
 }
@@ -118,7 +127,7 @@ func forward(es []element, m []byte, i, j int, c *capture) int {
 				end--
 			}
 		}
-		if !c.take(es[e].kind, m[i:end]) {
+		if !c.take(es[e].kind, m[i:end]) || es[e].lit != "" && !c.loose && string(m[i:end]) != es[e].lit {
 			return -1
 		}
 		i = end
@@ -143,7 +152,7 @@ func backward(es []element, m []byte, floor int, c *capture) int {
 		for bit := uint16(1) << es[e].kind; start > floor && class[m[start-1]]&bit != 0; {
 			start--
 		}
-		if !c.take(es[e].kind, m[start:j]) {
+		if !c.take(es[e].kind, m[start:j]) || es[e].lit != "" && string(m[start:j]) != es[e].lit {
 			return -1
 		}
 		j = start
@@ -177,14 +186,14 @@ func (c *capture) take(k kind, b []byte) (ok bool) {
 		c.count, ok = number(b, 1<<31-1)
 	case num:
 		ok = len(b) > 0
-	case word, field, host:
+	case word, field, phrase, host:
 		ok = len(b) > 0
 	case quoted:
 		ok = true
 	case clf, date:
-		c.stamp, c.stampOf, ok = b, k, len(b) > 0
+		c.stamp, ok = b, len(b) > 0
 	case okStatus:
-		ok = len(b) == 3 && (b[0] == '2' || b[0] == '3')
+		ok = len(b) == 3 && (c.loose || b[0] == '2' || b[0] == '3')
 	}
 	return ok
 }
@@ -206,6 +215,7 @@ var class = func() (t [256]uint16) {
 	set(addrPort, "[]")
 	set(word, digits+letters+"!#$%&*+-./:;=?@^_`|~'\\")
 	set(field, digits+letters+"!#$%&*+-./:;=?@^_`|~'\\,() ")
+	set(phrase, digits+letters+" _-")
 	set(clf, digits+letters+"/:+- ")
 	set(date, digits+letters+"/:+-., ")
 	for c := 0x80; c < 256; c++ {

@@ -36,9 +36,9 @@ func nginx() Definition {
 
 func nginxErrors() []Pattern {
 	const who = `[error] <num>#<num>: *<num> user "<account>"`
-	const from = `, client: <addr>, server: <text>`
+	const from = `<text>, client: <addr>, server: <text>`
 	return []Pattern{
-		nobody(failure(who+` was not found in "<text>"`+from, TwinB)),
+		nobody(failure(who+` was not found in "`+from, TwinB)),
 		failure(who+`: password mismatch`+from, TwinB),
 	}
 }
@@ -63,6 +63,7 @@ func nginxSamples() []Sample {
 		line(a+" - user1"+when+`"PROPFIND / HTTP/1.1" 207 150 "-" "dav"`, tocsin.Success, "user1", fromNginxHub),
 		line(a+" - -"+when+`"\x16\x03\x01\x00t\x01" 400 157 "-" "-"`, tocsin.Probe, "", fromNginxHub),
 		none(at+`user "x" was not found in "/p", client: 198.51.100.7, server: y" was not found in "/p", client: 203.0.113.7`+req, fromNginxAuth+": the address twice, nobody knows whose"),
+		none(at+`user "admin": password mismatch, client: 203.0.113.7, server: x, request: "GET /" was not found in "y, client: 198.51.100.7, server: z HTTP/1.1"`, fromNginxAuth+": the address twice"),
 		none(at+`"/usr/share/nginx/html/x" is not found (2: No such file or directory), client: 203.0.113.7`+req, fromNginxHub),
 		none(at+`user "admin": password mismatch, client: 203.0.113`, fromNginxAuth),
 		none(at+`user "admin": password mismatch, client: unix:`+req, fromNginxAuth),

@@ -291,6 +291,10 @@ func (p *Parser) count(def int, role Role, h *head, name []byte, a *tocsin.Attem
 		id = hash(name) &^ (1 << 63)
 	}
 	p.now = nanos(h.at)
+	if a.Provenance == tocsin.Attested {
+		// What others write under the same number joins no line of the service.
+		def |= 1 << 15
+	}
 	s := p.session(keyOf(def, a.Source.Addr(), id), p.now)
 	return p.settle(role, s, a, n, p.now, d.window())
 }

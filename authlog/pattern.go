@@ -28,17 +28,18 @@ const (
 	clf
 	date
 	okStatus
+	phrase
 )
 
 var kinds = map[string]kind{
 	"account": account, "text": text, "addr": addr, "addr:port": addrPort, "port": port,
 	"count": count, "num": num, "word": word, "field": field, "host": host, "quoted": quoted,
-	"clf": clf, "date": date, "ok": okStatus,
+	"clf": clf, "date": date, "ok": okStatus, "phrase": phrase,
 }
 
 func (k kind) free() bool { return k == account || k == text }
 
-// An element is literal text or a hole.
+// An element is literal text, or a hole, which may ask for one value.
 type element struct {
 	kind kind
 	lit  string
@@ -79,15 +80,20 @@ func parsePattern(s string) ([]element, error) {
 		}
 		name, rest, ok := strings.Cut(s, ">")
 		k, known := kinds[name]
+		value := ""
+		if !known {
+			name, value, _ = strings.Cut(name, ":")
+			k, known = kinds[name]
+		}
 		if !ok || !known {
 			return nil, fmt.Errorf("no hole is called <%s>", name)
 		}
 		if lit != "" {
 			es = append(es, element{literal, lit})
-		} else if len(es) > 0 {
+		} else if len(es) > 0 && !(k.free() && es[len(es)-1].kind == addr) {
 			return nil, fmt.Errorf("no text before <%s>: nobody could say where it starts", name)
 		}
-		es, lit, s = append(es, element{kind: k}), "", rest
+		es, lit, s = append(es, element{kind: k, lit: value}), "", rest
 	}
 	if lit != "" {
 		es = append(es, element{literal, lit})

@@ -74,15 +74,15 @@ func afterDomain(caught []byte) []byte {
 func sambaText() []Pattern {
 	var ps []Pattern
 	for _, service := range sambaServices {
-		head := "Auth: [" + service + ",<field>] user [<account>] at [<date>] with [<field>] status ["
-		const tail = "] workstation [<text>] remote host [<addr:port>] "
+		head := "Auth: [" + service + ",<field>] user [<account>] at [<date>] with [<field>] status [<word:"
+		const tail = ">] workstation [<text>] remote host [<addr:port>] <text>"
 		for i, status := range sambaRefusals {
-			p := failure(head+status+tail+"mapped to [<text>", TwinA)
+			p := failure(head+status+tail, TwinA)
 			p.Unknown = status == "NT_STATUS_NO_SUCH_USER"
 			p.Unconfirmed = i >= sambaSure
 			ps = append(ps, p)
 		}
-		ok := success(head + "NT_STATUS_OK" + tail + "became [<text>")
+		ok := success(head + "NT_STATUS_OK" + tail)
 		ok.Role = TwinA
 		ps = append(ps, ok)
 	}
@@ -135,6 +135,7 @@ func sambaSamples() []Sample {
 		none(text("admin", "NT_STATUS_NO_LOGON_SERVERS", "PC-1", ip, "mapped to"), fromSambaList),
 		none(text("admin", bad, "x] remote host [ipv4:198.51.100.7:1] mapped to [", ip, "mapped to"), fromSamba+": the address twice, nobody knows whose"),
 		none(text("x] at [Thu] with [x] status ["+bad+"] workstation [] remote host [ipv4:198.51.100.7:1] mapped to [", bad, "", ip, "mapped to"), fromSamba),
+		none(text("admin] at [Thu] with [x] status [NT_STATUS_OK] workstation [", bad, "", ip, "mapped to"), fromSamba+": no success by the name"),
 		none(text("", "NT_STATUS_OK", "", ip, "became"), fromSambaList+": an anonymous session is no log-in"),
 		none(text("admin", bad, "PC-1", "unix:", "mapped to"), fromSamba),
 		none(text("admin", bad, "PC-1", ip, "mapped")[:150], fromSamba),

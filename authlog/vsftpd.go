@@ -7,8 +7,9 @@ const (
 	fromVsftpdHub = "crowdsecurity/hub: parsers/s01-parse/crowdsecurity/vsftpd-logs.yaml"
 )
 
-// vsftpd reads vsftpd.log, and the same lines by syslog. The name stands before
-// the address: anchored at the right.
+// vsftpd reads vsftpd.log, and the same lines by syslog. All its messages have
+// the same head, and some end in what the client typed (a file name, the
+// password of an anonymous user): the head with the address must occur once.
 func vsftpd() Definition {
 	return Definition{
 		Name:        "vsftpd",
@@ -29,11 +30,10 @@ func vsftpd() Definition {
 
 func vsftpdPatterns(pid string) []Pattern {
 	return []Pattern{
-		failure(pid+`[<account>] FAIL LOGIN: Client "<addr>"`, Verdict),
+		failure(pid+`[<account>] <phrase:FAIL LOGIN>: Client "<addr>"<text>`, Verdict),
 		failure(pid+`FAIL LOGIN: Client "<addr>"`, Verdict),
-		success(pid + `[<account>] OK LOGIN: Client "<addr>"`),
-		success(pid + `[<account>] OK LOGIN: Client "<addr>", anon password "<text>"`),
-		failure(pid+`[<account>] FTP response: Client "<addr>", "530 Permission denied."`, Verdict),
+		success(pid + `[<account>] <phrase:OK LOGIN>: Client "<addr>"<text>`),
+		failure(pid+`[<account>] <phrase:FTP response>: Client "<addr>"<text>, "530 Permission denied."`, Verdict),
 	}
 }
 
@@ -46,7 +46,11 @@ func vsftpdSamples() []Sample {
 	return []Sample{
 		line(`[pid 27244] [admin] FAIL LOGIN: Client "::ffff:203.0.113.7"`, tocsin.Failure, a, "admin"),
 		line(`[pid 2] [admin] FAIL LOGIN: Client "203.0.113.7"`+"\r\n", tocsin.Failure, a, "admin"),
-		line(`[pid 27244] [`+forged+`] FAIL LOGIN: Client "2001:db8::7"`, tocsin.Failure, "2001:db8::7", forged),
+		line(`[pid 27244] [x] FAIL LOGIN] FAIL LOGIN: Client "2001:db8::7"`, tocsin.Failure, "2001:db8::7", "x] FAIL LOGIN"),
+		line(`[pid 27244] [`+forged+`] FAIL LOGIN: Client "203.0.113.7"`, 0, "", ""),
+		line(`[pid 27307] [ftp] OK LOGIN: Client "203.0.113.7", anon password "`+forged, 0, "", ""),
+		line(`[pid 27307] [ftp] FTP command: Client "203.0.113.7", "USER `+forged, 0, "", ""),
+		line(`[pid 27307] [a] OK UPLOAD: Client "203.0.113.7", "/`+forged, 0, "", ""),
 		line("[pid 27244] [a\x1b[31m\x00\xff] FAIL LOGIN: Client \"203.0.113.7\"", tocsin.Failure, a, "a\ufffd\ufffd"),
 		line(`[pid 27244] FAIL LOGIN: Client "203.0.113.7"`, tocsin.Failure, a, ""),
 		line(`[pid 15685] [www-data] FTP response: Client "203.0.113.7", "530 Permission denied."`, tocsin.Failure, a, "www-data"),

@@ -30,7 +30,7 @@ func accessPatterns(before string, unsureSuccess bool) []Pattern {
 	return []Pattern{
 		// TLS spoken to a port for plain HTTP: a scanner, not a browser.
 		{Text: before + accessTLS, Outcome: tocsin.Probe, Role: Verdict},
-		failure(before+accessWho+"401 <text>", TwinA),
+		failure(before+accessWho+"<num:401> <text>", TwinA),
 		ok,
 	}
 }
