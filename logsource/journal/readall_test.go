@@ -9,6 +9,11 @@ import (
 
 // ReadAll reads one file from its beginning, for tests.
 func ReadAll(r io.ReaderAt, each func(logsource.Line)) error {
+	return ReadWanted(r, func(string, string) bool { return true }, each)
+}
+
+// ReadWanted reads one file from its beginning, for tests.
+func ReadWanted(r io.ReaderAt, want func(program, comm string) bool, each func(logsource.Line)) error {
 	f, err := newFile(r)
 	if err != nil {
 		return err
@@ -18,7 +23,6 @@ func ReadAll(r io.ReaderAt, each func(logsource.Line)) error {
 	if err != nil {
 		return err
 	}
-	all := func(string, string) bool { return true }
 	var first error
 	for c := (cursor{}); ; {
 		off, ok, err := f.step(&c, h)
@@ -29,7 +33,7 @@ func ReadAll(r io.ReaderAt, each func(logsource.Line)) error {
 		e, err := f.entry(off)
 		var l logsource.Line
 		if err == nil {
-			l, ok, err = f.line(e, all)
+			l, ok, err = f.line(e, want)
 		}
 		if err == nil && ok {
 			each(l)
