@@ -32,6 +32,12 @@ var ErrNone = errors.New("no journal on this machine")
 // activeName is the file that journald appends the system's entries to.
 const activeName = "system.journal"
 
+// DefaultHints are opened by each log-in that PAM checks, and by each connection
+// to OpenSSH, whose server runs its own program anew.
+var DefaultHints = []string{
+	"/etc/shadow", "/usr/sbin/sshd", "/usr/lib/openssh/sshd-session", "/usr/libexec/openssh/sshd-session",
+}
+
 // Options say how the journal is read. The zero Options read everybody's
 // lines of this machine's journal, from now on.
 type Options struct {
@@ -46,6 +52,11 @@ type Options struct {
 	// come, the journal is looked at every 10 ms. nil is all that pass
 	// Programs.
 	Interesting func(logsource.Line) bool
+	// Hints are files that are opened whenever somebody logs in, so that even
+	// the first line after rest is seen at once: journald itself tells of it
+	// after 250 ms. nil is [DefaultHints]; those that are missing or unreadable
+	// are left out.
+	Hints []string
 	// Marks are the newest marks kept of this source; none is a first start.
 	Marks []logsource.Mark
 	// Since makes a first start read back what was written since; zero reads
@@ -75,6 +86,9 @@ func New(opt Options) (*Source, error) {
 	}
 	if len(s.folders) == 0 {
 		s.folders = ownFolders()
+	}
+	if s.opt.Hints == nil {
+		s.opt.Hints = DefaultHints
 	}
 	return s, s.check()
 }

@@ -185,6 +185,30 @@ func TestCrashOfJournald(t *testing.T) {
 	r.want(each("+", fill(j, 20, 10))...)
 }
 
+// A log-in opens a file long before its line is told by journald.
+func TestHint(t *testing.T) {
+	j := testjournal.Start(t)
+	hint := filepath.Join(t.TempDir(), "shadow")
+	if err := os.WriteFile(hint, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, j.Dir, journal.Options{Hints: []string{hint, "/missing"}})
+	for _, line := range []string{"one", "two"} {
+		if _, err := os.ReadFile(hint); err != nil {
+			t.Fatal(err)
+		}
+		j.Send("sshd", 0, line)
+		r.want("+" + line)
+		// Replaced, as passwd does.
+		if err := os.WriteFile(hint+"+", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(hint+"+", hint); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestNoJournal(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := journal.New(journal.Options{Folders: []string{filepath.Join(dir, "none")}}); !errors.Is(err, journal.ErrNone) {

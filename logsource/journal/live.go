@@ -21,6 +21,7 @@ import (
 const (
 	look   = 10 * time.Millisecond
 	linger = 20 * time.Second
+	alert  = 5 * time.Second // after a hint: a person needs longer to type, but then hints again
 )
 
 // patience is how often an entry that was counted but cannot be read yet is
@@ -34,6 +35,7 @@ type live struct {
 	n       *notify
 	emit    func(logsource.Line) error
 	folders map[int]string     // by watch
+	hints   map[int]bool       // by watch
 	files   map[string]*active // by folder
 	at      place              // the last entry
 	from    string             // the folder it came from
@@ -77,7 +79,7 @@ func (v *live) start() {
 // run emits entries until ctx ends.
 func (v *live) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = v.n.f.Close() })()
-	isFolder := func(wd int) bool { return v.folders[wd] != "" }
+	kind := func(wd int) news { return news{look: v.folders[wd] != "", hint: v.hints[wd]} }
 	for {
 		if err := v.drainAll(ctx); err != nil {
 			return err
@@ -86,14 +88,17 @@ func (v *live) run(ctx context.Context) error {
 		if now := time.Now(); now.Before(v.lively) {
 			until = now.Add(look)
 		}
-		changed, err := v.n.wait(until, isFolder)
+		got, err := v.n.wait(until, kind)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
 			return fmt.Errorf("journal: inotify: %w", err)
 		}
-		if changed || v.early > 0 {
+		if got.hint {
+			v.lively = later(v.lively, time.Now().Add(alert))
+		}
+		if got.look || v.early > 0 {
 			// What was written just before the rotation comes first.
 			if err := v.drainAll(ctx); err != nil {
 				return err
@@ -143,6 +148,12 @@ func (v *live) watchFolders() {
 				v.say(err)
 				break
 			}
+		}
+	}
+	v.hints = map[int]bool{}
+	for _, path := range v.src.opt.Hints {
+		if wd, err := v.n.add(path, hintMask); err == nil {
+			v.hints[wd] = true
 		}
 	}
 	for wd := range v.folders {

@@ -18,6 +18,7 @@ import (
 const (
 	folderMask = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF | unix.IN_ONLYDIR
 	fileMask   = unix.IN_MODIFY
+	hintMask   = unix.IN_OPEN
 )
 
 // notify is one inotify instance.
@@ -60,18 +61,24 @@ func (n *notify) remove(wd int) {
 	_, _ = unix.InotifyRmWatch(n.fd, uint32(wd)) // only EINVAL is possible: it is gone
 }
 
-// wait waits for an event, or until the time if that is not zero. look says
-// that files may have come or gone.
-func (n *notify) wait(until time.Time, isFolder func(wd int) bool) (look bool, err error) {
+// What an event is about.
+type news struct {
+	look bool // files may have come or gone
+	hint bool // somebody logs in: lines will follow
+}
+
+// wait waits for an event, or until the time if that is not zero. kind tells
+// what is watched.
+func (n *notify) wait(until time.Time, kind func(wd int) news) (all news, err error) {
 	if err := n.f.SetReadDeadline(until); err != nil {
-		return false, err
+		return all, err
 	}
 	k, err := n.f.Read(n.buf)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return false, nil
+		return all, nil
 	}
 	if err != nil {
-		return false, err
+		return all, err
 	}
 	for b := n.buf[:k]; len(b) >= unix.SizeofInotifyEvent; {
 		wd, mask := int(int32(binary.NativeEndian.Uint32(b))), binary.NativeEndian.Uint32(b[4:])
@@ -82,9 +89,11 @@ func (n *notify) wait(until time.Time, isFolder func(wd int) bool) (look bool, e
 		}
 		name := string(bytes.TrimRight(b[:size], "\x00"))
 		b = b[size:]
-		if mask&unix.IN_Q_OVERFLOW != 0 || isFolder(wd) && (name == "" || name == activeName) {
-			look = true
-		}
+		what := kind(wd)
+		all.look = all.look || mask&unix.IN_Q_OVERFLOW != 0 || what.look && (name == "" || name == activeName)
+		all.hint = all.hint || what.hint
+		// A file of hints that was replaced (a changed password) is watched anew.
+		all.look = all.look || what.hint && mask&unix.IN_IGNORED != 0
 	}
-	return look, nil
+	return all, nil
 }
