@@ -66,14 +66,27 @@ func (v *live) start() {
 		}
 		a.toEnd(&a.c, h)
 		a.fresh = false
-		if h.tailTime > v.at.realtime {
-			v.at = place{series: a.seqnumID, seqnum: h.tailSeq, realtime: h.tailTime}
-			v.from = folder
+		if end := a.end(h); end.realtime > v.at.realtime {
+			v.at, v.from = end, folder
 		}
 	}
 	if v.at.realtime == 0 {
 		v.at.realtime = micros(time.Now())
 	}
+}
+
+// end returns the entry that the cursor passed last: the header alone may be a
+// step ahead of what its count says.
+func (a *active) end(h header) place {
+	if a.c.i > 0 {
+		if off, err := a.arrayItem(&a.c, a.c.i-1); err == nil {
+			if e, err := a.entry(off); err == nil {
+				a.c.last = off
+				return a.place(e)
+			}
+		}
+	}
+	return place{series: a.seqnumID, seqnum: h.tailSeq, realtime: h.tailTime}
 }
 
 // run emits entries until ctx ends.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -32,8 +33,20 @@ func (s *Source) Run(ctx context.Context, emit func(logsource.Line) error) error
 	if d, ok := s.r.(interface{ SetReadDeadline(time.Time) error }); ok {
 		defer context.AfterFunc(ctx, func() { _ = d.SetReadDeadline(time.Unix(1, 0)) })()
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.read(ctx, emit) }()
+	var (
+		mu   sync.Mutex // held while a line is emitted: never after Run
+		done = make(chan error, 1)
+	)
+	go func() {
+		done <- s.read(ctx, func(l logsource.Line) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return emit(l)
+		})
+	}()
 	select {
 	case err := <-done:
 		if ctx.Err() != nil {
@@ -41,6 +54,8 @@ func (s *Source) Run(ctx context.Context, emit func(logsource.Line) error) error
 		}
 		return err
 	case <-ctx.Done():
+		mu.Lock()
+		defer mu.Unlock()
 		return ctx.Err()
 	}
 }
