@@ -147,7 +147,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	if d, err := config.ParseDuration(s); err == nil && d > 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, fmt.Errorf("--since %q: write a date such as 2026-11-01, or how long ago, such as 7d", s)
+	return time.Time{}, mistake("--since %q: write a date such as 2026-11-01, or how long ago, such as 7d", s)
 }
 
 // runGuard wires everything and runs until ctx ends.

@@ -57,12 +57,11 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		blockCommand(), unblockCommand(), allowCommand(), rulesCommand(), statusCommand(), sightingsCommand(),
 	)
 	cmd, err := root.ExecuteContextC(ctx)
-	var quiet quietError
+	var mistake usageError
 	switch {
 	case err == nil:
 		return done
-	case errors.As(err, &quiet):
-		return failed
+	case errors.As(err, &mistake):
 	case understood:
 		fmt.Fprintf(stderr, "tocsin %s: %v\n", cmd.Name(), err)
 		return failed
@@ -72,8 +71,10 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	return usage
 }
 
-// A quietError has been told already.
-type quietError struct{ error }
+// A usageError is a mistake in what was typed.
+type usageError struct{ error }
+
+func mistake(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 func buildVersion() string {
 	if version != "dev" {

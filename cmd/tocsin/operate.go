@@ -97,12 +97,12 @@ func (o *order) flags(cmd *cobra.Command, usual string) {
 func (o *order) give(cmd *cobra.Command, t talk, verb operator.Verb, what string) error {
 	prefix, err := config.ParsePrefix(what)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	req := operator.Order{Verb: verb, Prefix: prefix, Note: o.note}
 	if o.span != "" {
 		if req.For, err = config.ParseDuration(o.span); err != nil || req.For <= 0 {
-			return fmt.Errorf("--for %q: write a time such as 90m, 24h or 7d", o.span)
+			return mistake("--for %q: write a time such as 90m, 24h or 7d", o.span)
 		}
 	}
 	if o.end {

@@ -49,11 +49,11 @@ func scanCommand() *cobra.Command {
 
 func (f *scanFlags) run(cmd *cobra.Command, files []string) error {
 	if f.format != "json" && f.format != "table" {
-		return fmt.Errorf("--format %q: write json or table", f.format)
+		return mistake("--format %q: write json or table", f.format)
 	}
 	zone, err := time.LoadLocation(f.zone)
 	if err != nil {
-		return fmt.Errorf("--zone %q: write a name such as Europe/Berlin or UTC", f.zone)
+		return mistake("--zone %q: write a name such as Europe/Berlin or UTC", f.zone)
 	}
 	matcher := authlog.Default()
 	if len(f.services) > 0 {
@@ -92,7 +92,7 @@ func matcherOf(names []string) (*authlog.Matcher, error) {
 	}
 	defs, err := authlog.Some(services...)
 	if err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
 	return authlog.Compile(defs...)
 }

@@ -37,7 +37,7 @@ func servicesCommand() *cobra.Command {
 			if len(args) == 1 {
 				var err error
 				if defs, err = authlog.Some(tocsin.Service(args[0])); err != nil {
-					return err
+					return usageError{err}
 				}
 			}
 			w := cmd.OutOrStdout()
@@ -54,16 +54,15 @@ func servicesCommand() *cobra.Command {
 				return printService(cmd, rowOf(&defs[0]))
 			}
 			tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(tab, "SERVICE\tNAME\tREADS\tLOGS UNDER\tOR IN\tUNCONFIRMED")
+			fmt.Fprintln(tab, "SERVICE\tNAME\tREADS\tSAMPLES\tUNCONFIRMED")
 			for i := range defs {
 				r := rowOf(&defs[i])
-				fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, r.Title, strings.Join(r.Reads, ", "),
-					orDash(strings.Join(r.Programs, " ")), orDash(strings.Join(r.Files, " ")), unconfirmed(r))
+				fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%s\n", r.Name, r.Title, strings.Join(r.Reads, ", "), r.Samples, unconfirmed(r))
 			}
 			if err := tab.Flush(); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(w, "\nUnconfirmed forms are read and told, but decide nothing. More on one: tocsin services NAME")
+			_, err := fmt.Fprintln(w, "\nUnconfirmed forms are read and told, but decide nothing. What one logs, and where: tocsin services NAME")
 			return err
 		},
 	}
