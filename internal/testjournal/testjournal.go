@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tocsin-io/tocsin/internal/testnet"
 )
 
@@ -73,13 +75,14 @@ ForwardToWall=no
 
 // Start runs a journald that keeps its journal in memory, as for a machine
 // without a folder for it: lines of all users stand in one file.
-func Start(t testing.TB) *Journal { return start(t, "volatile") }
+// env is added to journald's environment, such as SYSTEMD_JOURNAL_COMPRESS=XZ.
+func Start(t testing.TB, env ...string) *Journal { return start(t, "volatile", env) }
 
 // StartPersistent runs a journald that keeps its journal on the disk, lines of
 // ordinary users in files of their own, as Debian does.
-func StartPersistent(t testing.TB) *Journal { return start(t, "persistent") }
+func StartPersistent(t testing.TB) *Journal { return start(t, "persistent", nil) }
 
-func start(t testing.TB, storage string) *Journal {
+func start(t testing.TB, storage string, env []string) *Journal {
 	t.Helper()
 	testnet.Need(t, "unshare", "nsenter", "logger", "journalctl", "systemd-cat", journald)
 	// Short: the path of a socket has at most 108 bytes.
@@ -97,6 +100,7 @@ func start(t testing.TB, storage string) *Journal {
 	j := &Journal{t: t, Log: filepath.Join(dir, "systemd/journal/dev-log")}
 	j.Dir = filepath.Join(dir, map[string]string{"volatile": "run/journal", "persistent": "var/journal"}[storage], string(bytes.TrimSpace(id)))
 	j.cmd = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, dir)
+	j.cmd.Env = append(os.Environ(), env...)
 	var out bytes.Buffer
 	j.cmd.Stdout, j.cmd.Stderr = &out, &out
 	j.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -188,7 +192,29 @@ func (j *Journal) Fields(pairs ...string) {
 		}
 		b = append(append(b, pairs[i+1]...), '\n')
 	}
-	j.datagram(filepath.Join(filepath.Dir(j.Log), "socket"), b)
+	socket := filepath.Join(filepath.Dir(j.Log), "socket")
+	if len(b) < 64<<10 {
+		j.datagram(socket, b)
+		return
+	}
+	// What does not fit into a datagram goes as a sealed file.
+	fd, err := unix.MemfdCreate("entry", unix.MFD_ALLOW_SEALING|unix.MFD_CLOEXEC)
+	check(j.t, err)
+	f := os.NewFile(uintptr(fd), "entry")
+	_, err = f.Write(b)
+	check(j.t, err)
+	_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE|unix.F_SEAL_SEAL)
+	check(j.t, err)
+	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	check(j.t, err)
+	raw, err := c.SyscallConn()
+	check(j.t, err)
+	var sent error
+	err = raw.Write(func(s uintptr) bool {
+		sent = unix.Sendmsg(int(s), nil, unix.UnixRights(fd), nil, 0)
+		return !errors.Is(sent, unix.EAGAIN)
+	})
+	check(j.t, errors.Join(err, sent, c.Close(), f.Close()))
 }
 
 func (j *Journal) datagram(path string, b []byte) {

@@ -11,7 +11,7 @@ import (
 
 func TestStart(t *testing.T) {
 	for name, start := range map[string]func(testing.TB) *testjournal.Journal{
-		"volatile": testjournal.Start, "persistent": testjournal.StartPersistent,
+		"volatile": func(t testing.TB) *testjournal.Journal { return testjournal.Start(t) }, "persistent": testjournal.StartPersistent,
 	} {
 		t.Run(name, func(t *testing.T) {
 			j := start(t)

@@ -37,7 +37,8 @@ func TestLive(t *testing.T) {
 	// Anybody may call himself sshd: the writer tells.
 	j.Send("sshd", 65534, "from nobody")
 	l = r.want("+from nobody")[0]
-	if l.Writer.UID != 65534 || filepath.Base(l.Writer.Exe) != "logger" {
+	// A program that ended before journald looked has no path any more.
+	if l.Writer.UID != 65534 || l.Writer.Exe != "" && filepath.Base(l.Writer.Exe) != "logger" {
 		t.Errorf("writer of a forged line: %+v", l.Writer)
 	}
 	out := j.Run("sh", "-c", "echo from a stream | systemd-cat -t sshd")
