@@ -87,6 +87,7 @@ func TestUsersAreLeftOut(t *testing.T) {
 	r := start(t, j.Dir, journal.Options{})
 	j.Send("sshd", 4711, "from a user")
 	j.Send("sshd", 0, "from root")
+	j.Sync()
 	if _, err := os.Stat(filepath.Join(j.Dir, "user-4711.journal")); err != nil {
 		t.Errorf("journald did not split: %v", err)
 	}
