@@ -23,17 +23,19 @@ var tiers = [][]string{
 	{"."},               // 0 the words
 	{"internal/logkey"}, // 0 plumbing
 	{"internal/nflog", "internal/power", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet", "internal/deps"}, // 0
+	{"internal/testjournal"},                                      // 0
 	{"internal/window", "internal/accounts"},                      // 1 pure: bounded counts, names everybody knows
 	{"authlog", "sighting", "blocklist", "firewall", "logsource"}, // 1 pure
-	{"detect"},                // 2 pure: one device
-	{"watch"},                 // 3 pure: one device, composed
-	{"firewall/firewalltest"}, // 4 conformance suites
+	{"authlog/logmix"},                                            // 1 made-up logs for benchmarks
+	{"detect"},                                                    // 2 pure: one device
+	{"watch"},                                                     // 3 pure: one device, composed
+	{"firewall/firewalltest"},                                     // 4 conformance suites
 	{"firewall/nft", "firewall/iptables", "firewall/memory"},                // 5 adapters
 	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"}, // 5 adapters
-	{"operator"},   // 6 the control socket
-	{"config"},     // 7
-	{"guard"},      // 8
-	{"cmd/tocsin"}, // 9
+	{"operator"},                    // 6 the control socket
+	{"config"},                      // 7
+	{"guard"},                       // 8
+	{"cmd/tocsin", "bench", "demo"}, // 9
 }
 
 // pure packages take time as a value, and import from the standard library

@@ -128,9 +128,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
 	if err := g.remember(mem); err != nil {
 		return nil, errors.Join(err, st.close())
 	}
-	for _, in := range deps.Inputs {
-		g.streams = append(g.streams, newStream(g, in, mem.Marks[in.Name]))
-	}
+	g.streams = g.newStreams(deps.Inputs, mem.Marks)
 	if err := deps.Filter.Replace(ctx, g.list.Rules(g.since)); err != nil {
 		return nil, errors.Join(fmt.Errorf("put the rules into force: %w", err), st.close())
 	}

@@ -140,10 +140,7 @@ func (g *Guard) replaceStreams(inputs []Input) {
 	for _, s := range g.reading() {
 		marks[s.input.Name] = s.kept()
 	}
-	streams := make([]*stream, 0, len(inputs))
-	for _, in := range inputs {
-		streams = append(streams, newStream(g, in, marks[in.Name]))
-	}
+	streams := g.newStreams(inputs, marks)
 	g.mu.Lock()
 	g.streams = streams
 	g.mu.Unlock()

@@ -23,36 +23,54 @@ type seen struct {
 	mark    logsource.Mark
 }
 
-// A stream reads one input: it parses lines in the reader's goroutine and hands
-// attempts to the loop. Lines read back have a parser of their own, since they
-// come between live ones.
-type stream struct {
+// parsers read the lines of one input, or of all inputs of one service: its
+// access log and its error log tell the same attempt. Lines read back have a
+// parser of their own, since they come between live ones.
+type parsers struct {
 	guard *Guard
-	input Input
+
+	mu    sync.Mutex // guards the fields below
+	live  *authlog.Parser
+	back  *authlog.Parser
+	timer *time.Timer       // for attempts whose own line never comes
+	trust tocsin.Provenance // of the newest line
+}
+
+// A stream reads one input and hands attempts to the loop.
+type stream struct {
+	guard   *Guard
+	input   Input
+	parsers *parsers
 
 	mu       sync.Mutex // guards the fields below
-	live     *authlog.Parser
-	back     *authlog.Parser
-	timer    *time.Timer // for attempts whose own line never comes
 	marks    map[uint64]logsource.Mark
 	inFlight map[uint64]int            // attempts on their way to the loop, by stream of marks
 	ahead    map[uint64]logsource.Mark // read meanwhile without an attempt
-	trust    tocsin.Provenance         // of the newest line
 	lines    uint64
 	attempts uint64
 	last     time.Time
 }
 
-func newStream(g *Guard, in Input, marks []logsource.Mark) *stream {
-	s := &stream{
-		guard: g, input: in, marks: make(map[uint64]logsource.Mark),
-		inFlight: make(map[uint64]int), ahead: make(map[uint64]logsource.Mark),
+// newStreams opens inputs, which resume at their marks.
+func (g *Guard) newStreams(inputs []Input, marks map[string][]logsource.Mark) []*stream {
+	shared := make(map[tocsin.Service]*parsers)
+	streams := make([]*stream, 0, len(inputs))
+	for _, in := range inputs {
+		p := shared[in.Service]
+		if p == nil || in.Service == "" {
+			p = &parsers{guard: g, live: g.parser(in), back: g.parser(in)}
+			shared[in.Service] = p
+		}
+		s := &stream{
+			guard: g, input: in, parsers: p, marks: make(map[uint64]logsource.Mark),
+			inFlight: make(map[uint64]int), ahead: make(map[uint64]logsource.Mark),
+		}
+		for _, m := range marks[in.Name] {
+			s.marks[m.Stream()] = m
+		}
+		streams = append(streams, s)
 	}
-	for _, m := range marks {
-		s.marks[m.Stream()] = m
-	}
-	s.live, s.back = g.parser(in), g.parser(in)
-	return s
+	return streams
 }
 
 func (g *Guard) parser(in Input) *authlog.Parser {
@@ -99,11 +117,7 @@ func (s *stream) run(ctx context.Context) error {
 		s.guard.log.Info("reading", logkey.Log, s.input.Name, "trust", s.input.Trust)
 		err = src.Run(ctx, func(l logsource.Line) error { return s.line(ctx, l) })
 	}
-	s.mu.Lock()
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-	s.mu.Unlock()
+	s.parsers.stop()
 	if ctx.Err() == nil && err != nil {
 		s.guard.log.Error("log given up", logkey.Log, s.input.Name, logkey.Err, err)
 	}
@@ -124,32 +138,49 @@ func (s *stream) kept() []logsource.Mark {
 
 // line parses l and sends what it tells.
 func (s *stream) line(ctx context.Context, l logsource.Line) error {
+	a, n := s.parsers.parse(ctx, l)
 	s.mu.Lock()
-	p := s.live
-	if !l.Live {
-		p = s.back
-	}
-	var a tocsin.Attempt
-	n := 0
-	if len(l.Text) > 0 && !l.Cut {
-		a, n = parse(p, l)
+	if len(l.Text) > 0 {
 		s.lines++
-		s.trust = l.Provenance
 	}
-	s.watchEchoes(ctx, p)
 	if n == 0 {
 		s.pass(l.Mark)
 		s.mu.Unlock()
 		return nil
 	}
-	if l.Live {
-		a.At = l.Received // the writer's clock may be wrong, or the line's zone
-	}
 	s.attempts += uint64(n)
 	s.last = l.Received
 	s.inFlight[l.Mark.Stream()]++
 	s.mu.Unlock()
-	return s.send(ctx, seen{attempt: a, times: n, old: !l.Live, read: l.Received, stream: s, mark: l.Mark})
+	return s.guard.send(ctx, seen{attempt: a, times: n, old: !l.Live, read: l.Received, stream: s, mark: l.Mark})
+}
+
+// parse reads one line.
+func (ps *parsers) parse(ctx context.Context, l logsource.Line) (a tocsin.Attempt, n int) {
+	if len(l.Text) == 0 || l.Cut {
+		return a, 0
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	p := ps.live
+	if !l.Live {
+		p = ps.back
+	}
+	a, n = parse(p, l)
+	if l.Live {
+		a.At = l.Received // the writer's clock may be wrong, or the line's zone
+	}
+	ps.trust = l.Provenance
+	ps.watchEchoes(ctx, p)
+	return a, n
+}
+
+func (ps *parsers) stop() {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if ps.timer != nil {
+		ps.timer.Stop()
+	}
 }
 
 func parse(p *authlog.Parser, l logsource.Line) (tocsin.Attempt, int) {
@@ -176,9 +207,9 @@ const firstPerson = 1000
 // he likes and is no service: what he says of others proves nothing.
 func isPerson(w logsource.Writer) bool { return w.Known && w.UID >= firstPerson }
 
-func (s *stream) send(ctx context.Context, one seen) error {
+func (g *Guard) send(ctx context.Context, one seen) error {
 	select {
-	case s.guard.seen <- one:
+	case g.seen <- one:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -186,44 +217,44 @@ func (s *stream) send(ctx context.Context, one seen) error {
 }
 
 // watchEchoes sets the timer for what p may still have to tell.
-func (s *stream) watchEchoes(ctx context.Context, p *authlog.Parser) {
+func (ps *parsers) watchEchoes(ctx context.Context, p *authlog.Parser) {
 	due, ok := p.Pending()
 	if !ok {
 		return
 	}
-	wait := max(due.Sub(s.guard.deps.Now()), time.Millisecond)
-	if s.timer == nil {
-		s.timer = time.AfterFunc(wait, func() { s.echoes(ctx) })
+	wait := max(due.Sub(ps.guard.deps.Now()), time.Millisecond)
+	if ps.timer == nil {
+		ps.timer = time.AfterFunc(wait, func() { ps.echoes(ctx) })
 		return
 	}
-	s.timer.Reset(wait)
+	ps.timer.Reset(wait)
 }
 
 // echoes sends the attempts whose own line never came.
-func (s *stream) echoes(ctx context.Context) {
-	now := s.guard.deps.Now()
-	for _, p := range []*authlog.Parser{s.live, s.back} {
+func (ps *parsers) echoes(ctx context.Context) {
+	now := ps.guard.deps.Now()
+	for _, p := range []*authlog.Parser{ps.live, ps.back} {
 		for {
-			s.mu.Lock()
+			ps.mu.Lock()
 			a, ok := p.Overdue(now)
-			trust := s.trust
-			s.mu.Unlock()
+			trust := ps.trust
+			ps.mu.Unlock()
 			if !ok {
 				break
 			}
 			if a.Provenance == 0 {
 				a.Provenance = trust
 			}
-			if p == s.live {
+			if p == ps.live {
 				a.At = now
 			}
-			if err := s.send(ctx, seen{attempt: a, times: 1, old: p == s.back, read: now, stream: s}); err != nil {
+			if err := ps.guard.send(ctx, seen{attempt: a, times: 1, old: p == ps.back, read: now}); err != nil {
 				return
 			}
 		}
-		s.mu.Lock()
-		s.watchEchoes(ctx, p)
-		s.mu.Unlock()
+		ps.mu.Lock()
+		ps.watchEchoes(ctx, p)
+		ps.mu.Unlock()
 	}
 }
 

@@ -16,9 +16,13 @@ import (
 type facts struct {
 	log      *slog.Logger
 	networks bool
-	names    []string // of time servers and targets
+	names    []string // of time servers
 	resolved []netip.Prefix
+	silent   bool // names do not resolve, and that was told
 }
+
+// maxResolved bounds the addresses kept of names whose answers rotate.
+const maxResolved = 256
 
 // resolveEvery is how often names are looked up again.
 const resolveEvery = 24 * time.Hour
@@ -73,15 +77,22 @@ func (f *facts) run(ctx context.Context, g *guard.Guard, targets []string) error
 }
 
 // resolve looks names up and returns when to do so again. Addresses found before
-// stay protected.
+// stay protected: a name may rotate through several.
 func (f *facts) resolve(ctx context.Context, targets []string) time.Duration {
 	found, err := hostfacts.Resolve(ctx, slices.Concat(targets, f.names))
+	if len(f.resolved)+len(found) > maxResolved {
+		f.resolved = nil
+	}
 	f.resolved = append(f.resolved, found...)
 	slices.SortFunc(f.resolved, netip.Prefix.Compare)
 	f.resolved = slices.Compact(f.resolved)
-	if err != nil {
-		f.log.Warn("names that this device depends on do not resolve: trying again", logkey.Err, err)
-		return resolveAgain
+	if err == nil {
+		f.silent = false
+		return resolveEvery
 	}
-	return resolveEvery
+	if !f.silent && ctx.Err() == nil {
+		f.silent = true
+		f.log.Warn("names that this device depends on do not resolve: trying again each minute", logkey.Err, err)
+	}
+	return resolveAgain
 }
