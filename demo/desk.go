@@ -1,0 +1,251 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+)
+
+// A kind is what an event is of.
+type kind uint8
+
+const (
+	scene    kind = iota // told by the demo itself
+	attempt              // told by sshd
+	decision             // told by the guard
+	kernel               // told by the kernel, or by a client whom it drops
+)
+
+// An event is one thing that happened.
+type event struct {
+	at   time.Time // when, by the clock of this machine
+	kind kind
+	who  string // address, as lines show it
+	text string
+	near bool                // follows at once a guess of the actor, and is told after it
+	note func(*actor)        // takes down what it means for the actor, and may be nil
+	tell func(*actor) string // the text, where it depends on what was seen before
+}
+
+// settle is how long events wait for those that happened before them and are
+// told later: journald tells its readers of a line up to 250 ms after it wrote
+// it (the guard does not wait for that, journalctl does).
+const settle = 400 * time.Millisecond
+
+// What follows a guess at once waits for it longer, where it is not heard of yet.
+const (
+	atOnce  = 200 * time.Millisecond
+	longest = 3 * time.Second
+)
+
+// A desk takes what is reported from everywhere, puts it in order, tells it and
+// keeps what is known of the actors.
+type desk struct {
+	w      io.Writer
+	colour bool
+	actors []*actor
+	begun  time.Time
+	inMem  bool // firewall is in memory
+
+	mu      sync.Mutex // guards the fields below and what was seen of the actors
+	waiting []event
+	trouble []string
+	holds   []string // what the firewall held in the end
+}
+
+func newDesk(w io.Writer, actors []*actor) *desk {
+	d := &desk{w: w, actors: actors, begun: time.Now()}
+	if f, ok := w.(*os.File); ok && os.Getenv("NO_COLOR") == "" {
+		st, err := f.Stat()
+		d.colour = err == nil && st.Mode()&os.ModeCharDevice != 0
+	}
+	return d
+}
+
+// of finds the actor with an address, or nil.
+func (d *desk) of(a netip.Addr) *actor {
+	for _, who := range d.actors {
+		if who.prefix.Contains(a) {
+			return who
+		}
+	}
+	return nil
+}
+
+// post reports an event. It never waits.
+func (d *desk) post(e event) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waiting = append(d.waiting, e)
+}
+
+// fail notes what must not happen.
+func (d *desk) fail(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.trouble = append(d.trouble, fmt.Sprintf(format, args...))
+}
+
+// look lets f see an actor.
+func (d *desk) look(a *actor, f func(seen) bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return f(a.seen)
+}
+
+// work tells events until done is closed, and then the rest.
+func (d *desk) work(done <-chan struct{}) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			d.flush(time.Now().Add(-settle))
+		case <-done:
+			d.flush(time.Now().Add(time.Hour))
+			return
+		}
+	}
+}
+
+// flush tells what happened before t, in order.
+func (d *desk) flush(t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	slices.SortStableFunc(d.waiting, func(a, b event) int { return a.at.Compare(b.at) })
+	n := 0
+	for n < len(d.waiting) && d.waiting[n].at.Before(t) && d.ripe(d.waiting[n], t) {
+		d.tell(d.waiting[n])
+		n++
+	}
+	d.waiting = slices.Delete(d.waiting, 0, n)
+}
+
+// ripe reports whether the guess that e follows is known.
+func (d *desk) ripe(e event, t time.Time) bool {
+	if !e.near || e.at.Before(t.Add(-longest)) {
+		return true
+	}
+	who := d.of(e.addr())
+	near := func(at time.Time) bool { return !at.After(e.at) && at.After(e.at.Add(-atOnce)) }
+	return who == nil || slices.ContainsFunc(who.guesses, near) ||
+		slices.ContainsFunc(d.waiting, func(w event) bool { return w.kind == attempt && d.of(w.addr()) == who && near(w.at) })
+}
+
+// addr is the first address of whom the event is about.
+func (e *event) addr() netip.Addr {
+	if p, err := netip.ParsePrefix(e.who); err == nil {
+		return p.Addr()
+	}
+	a, err := netip.ParseAddr(e.who)
+	if err != nil {
+		return netip.Addr{} // nobody's
+	}
+	return a
+}
+
+// tell takes an event down and prints it.
+func (d *desk) tell(e event) {
+	if e.kind == scene {
+		fmt.Fprintf(d.w, "\n%s\n", d.paint(bold, wrap(e.text, width, "")))
+		return
+	}
+	who := d.of(e.addr())
+	if who == nil {
+		return // not of this story
+	}
+	if e.note != nil {
+		e.note(who)
+	}
+	if e.tell != nil {
+		e.text = e.tell(who)
+	}
+	fmt.Fprintf(d.w, "%7.3f s  %s  %-16s  %s\n", e.at.Sub(d.begun).Seconds(), d.paint(e.kind.style(), fmt.Sprintf("%-8s", e.kind)),
+		e.who, wrap(e.text, width, strings.Repeat(" ", indent)))
+}
+
+// say prints what is no event.
+func (d *desk) say(text string) { fmt.Fprint(d.w, wrap(text, width, "")) }
+
+const (
+	width  = 100
+	indent = 7 + 2 + 2 + 8 + 2 + 16 + 2
+)
+
+// Styles of a terminal (ECMA-48, SGR).
+const (
+	bold   = "1"
+	yellow = "33"
+	red    = "31;1"
+	green  = "32"
+)
+
+// String is how lines are marked.
+func (k kind) String() string { return [...]string{"", "ATTEMPT", "DECISION", "KERNEL"}[k] }
+
+func (k kind) style() string { return [...]string{bold, yellow, red, green}[k] }
+
+func (d *desk) paint(style, text string) string {
+	if !d.colour {
+		return text
+	}
+	return "\x1b[" + style + "m" + text + "\x1b[0m"
+}
+
+// wrap breaks text between words where it is wider than the terminal; the lines
+// after the first are indented. What is not printable is left out: the text
+// holds names that attackers chose.
+func wrap(text string, width int, indent string) string {
+	if line := printable(text); !strings.Contains(text, "\n") && len(indent)+utf8.RuneCountInString(line) <= width {
+		return line
+	}
+	var b strings.Builder
+	for i, line := range strings.SplitAfter(text, "\n") {
+		used := len(indent)
+		for n, word := range strings.Fields(printable(line)) {
+			size := utf8.RuneCountInString(word)
+			switch {
+			case n == 0 && i > 0:
+				b.WriteString(indent)
+			case n > 0 && used+1+size > width:
+				b.WriteString("\n" + indent)
+				used = len(indent)
+			case n > 0:
+				b.WriteByte(' ')
+				used++
+			}
+			b.WriteString(word)
+			used += size
+		}
+		if strings.HasSuffix(line, "\n") {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}
+
+// span is a duration as people read it.
+func span(d time.Duration) string {
+	switch {
+	case d < 10*time.Millisecond:
+		return fmt.Sprintf("%.2f ms", d.Seconds()*1e3)
+	case d < time.Second:
+		return fmt.Sprintf("%.0f ms", d.Seconds()*1e3)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
