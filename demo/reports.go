@@ -140,8 +140,9 @@ func length(d time.Duration) string {
 // monitor takes a line of nft monitor, such as
 //
 //	add element inet tocsin block4 { 203.0.113.7 timeout 10m expires 10m }
-func (d *desk) monitor(line string) {
-	at := time.Now()
+func (d *desk) monitor(line string) { d.monitored(line, time.Now()) }
+
+func (d *desk) monitored(line string, at time.Time) {
 	set, addr, ok := element(line)
 	if !ok {
 		return

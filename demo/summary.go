@@ -154,8 +154,8 @@ func (d *desk) ending() string {
 		letIn += a.letIn
 	}
 	if d.inMem {
-		return fmt.Sprintf("As told: %d of %d attackers decided upon; Anna let in, never blocked; the allowlist spared. "+
-			"As root, make demo shows it with a real server and the kernel.", blocked, blocked)
+		return fmt.Sprintf("As told: %d attackers decided upon; Anna let in, never blocked; the allowlist spared. "+
+			"As root, make demo shows it with a real server and the kernel.", blocked)
 	}
 	return fmt.Sprintf("As told: %d attackers dropped by the kernel, an open connection with them; Anna let in (%d times) and never blocked; "+
 		"the allowlist spared. Every block ends by itself. Nothing is left behind.", blocked, letIn)
@@ -165,9 +165,9 @@ func (d *desk) ending() string {
 func (d *desk) next() {
 	fmt.Fprintf(d.w, "\n%s\n", d.paint(bold, "Next"))
 	for _, try := range [][2]string{
-		{"sudo bin/tocsin guard --dry-run", "what a guard would do on this machine; blocks nothing"},
-		{"sudo bin/tocsin scan --summary /var/log/auth.log", "who guessed so far, if there is such a file; else:"},
-		{"sudo journalctl -t sshd | bin/tocsin scan --summary -", "the same out of the journal"},
+		{"sudo bin/tocsin guard --dry-run", "what a guard would do here; blocks nothing"},
+		{"sudo bin/tocsin scan --summary /var/log/auth.log", "who guessed so far, where this file is"},
+		{"sudo journalctl -t sshd | bin/tocsin scan --summary -", "the same, from the journal"},
 		{"bin/tocsin services", "what is read, of which service"},
 	} {
 		fmt.Fprintf(d.w, "  %-53s  %s\n", try[0], try[1])
