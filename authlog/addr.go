@@ -28,17 +28,31 @@ func parseAddr(b []byte) (netip.Addr, bool) {
 // could belong to an address or a name may follow. Leading zeros are refused
 // (some read them as octal), and so is 0.0.0.0.
 func quad(b []byte, i int) (a netip.Addr, end int, ok bool) {
-	var ip [4]byte
+	var ip uint32
 	for part := 0; ; part++ {
-		start, value := i, 0
-		for i < len(b) && i < start+4 && b[i]-'0' <= 9 {
-			value = value*10 + int(b[i]-'0')
-			i++
-		}
-		if i == start || value > 255 || i > start+1 && b[start] == '0' {
+		if i >= len(b) {
 			return a, 0, false
 		}
-		ip[part] = byte(value)
+		value := uint32(b[i] - '0')
+		if value > 9 {
+			return a, 0, false
+		}
+		i++
+		for digits := 1; i < len(b); digits++ {
+			d := uint32(b[i] - '0')
+			if d > 9 {
+				break
+			}
+			if value == 0 || digits == 3 {
+				return a, 0, false
+			}
+			value = value*10 + d
+			i++
+		}
+		if value > 255 {
+			return a, 0, false
+		}
+		ip = ip<<8 | value
 		if part == 3 {
 			break
 		}
@@ -50,7 +64,7 @@ func quad(b []byte, i int) (a netip.Addr, end int, ok bool) {
 	if i < len(b) && class[b[i]]&(1<<addr) != 0 && (b[i] != ':' || i+1 < len(b) && class[b[i+1]]&(1<<addr) != 0) {
 		return a, 0, false
 	}
-	return netip.AddrFrom4(ip), i, ip != [4]byte{}
+	return netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)}), i, ip != 0
 }
 
 // parseAddrPort reads 192.0.2.1:22, [2001:db8::1]:22, 2001:db8::1:22, each also

@@ -14,6 +14,7 @@ package authlog
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -67,18 +68,17 @@ func find(defs []Definition, name tocsin.Service) (Definition, bool) {
 	return Definition{}, false
 }
 
-var everything = mustCompile(All())
-
-func mustCompile(defs []Definition) *Matcher {
-	m, err := Compile(defs...)
+// everything is compiled when it is first asked for: most commands read no log.
+var everything = sync.OnceValue(func() *Matcher {
+	m, err := Compile(All()...)
 	if err != nil {
 		panic(err) // our own definitions: TestSamples reads every one of them
 	}
 	return m
-}
+})
 
 // Default returns the matcher of every service known.
-func Default() *Matcher { return everything }
+func Default() *Matcher { return everything() }
 
 // Compile returns the matcher of defs. Where lines of two services look alike,
 // the service given first has them. All mistakes are reported at once.
@@ -91,26 +91,30 @@ func Compile(defs ...Definition) (*Matcher, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	builders := map[string]*builder{}
 	bare := &builder{}
+	users := map[string][]int{} // program → definitions, in order
 	for i := range defs {
 		own := &builder{}
 		errs = append(errs, own.add(&defs[i], i, defs[i].Bare), bare.add(&defs[i], i, defs[i].Bare))
 		m.bareOf = append(m.bareOf, own.build())
 		for _, name := range defs[i].Programs {
-			b := builders[name]
-			if b == nil {
-				b = &builder{}
-				builders[name] = b
-			}
-			errs = append(errs, b.add(&defs[i], i, defs[i].Patterns))
+			users[name] = append(users[name], i)
 			m.digits = m.digits || wild(name)
 		}
 	}
-	for name, b := range builders {
-		m.programs[name] = b.build()
-	}
 	m.bare = bare.build()
+	shared := map[string]*group{} // programs of the same definitions share a group
+	for name, list := range users {
+		key := fmt.Sprint(list)
+		if shared[key] == nil {
+			b := &builder{}
+			for _, i := range list {
+				errs = append(errs, b.add(&defs[i], i, defs[i].Patterns))
+			}
+			shared[key] = b.build()
+		}
+		m.programs[name] = shared[key]
+	}
 	return m, errors.Join(errs...)
 }
 

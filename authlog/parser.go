@@ -180,12 +180,16 @@ func (p *Parser) read(g *group, h *head, a *tocsin.Attempt) int {
 		return p.readJSON(g, h, m, times, a)
 	}
 	c := &p.c
-	for _, i := range g.order[g.start[m[0]]:g.start[int(m[0])+1]] {
-		pt := &g.patterns[i]
+	first := headOf(m)
+	for _, try := range g.order[g.start[m[0]]:g.start[int(m[0])+1]] {
+		if first&try.mask != try.head {
+			continue
+		}
+		pt := &g.patterns[try.pattern]
 		if p.only >= 0 && pt.def != p.only {
 			continue
 		}
-		if len(m) < len(pt.prefix) || string(m[:len(pt.prefix)]) != pt.prefix {
+		if n := len(pt.prefix); n > 8 && (len(m) < n || string(m[8:n]) != pt.prefix[8:]) || n > len(m) {
 			continue
 		}
 		c.reset()

@@ -2,6 +2,7 @@ package authlog
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -142,11 +143,36 @@ func compile(p Pattern) (pattern, error) {
 // byte. It holds no pointer that is followed before a pattern is tried.
 type group struct {
 	patterns []pattern
-	order    []uint16    // indices of patterns, by first byte
+	order    []candidate // by first byte
 	start    [257]uint16 // order[start[b]:start[b+1]] may match a message starting with b
 	skips    []pattern   // what may stand before the message
 	json     []jsonForm
 	stamped  bool // messages may start with a stamp of their own
+}
+
+// A candidate is a pattern that may match, and the first eight bytes by which
+// most others are told apart without looking at it.
+type candidate struct {
+	head, mask uint64
+	pattern    uint16
+}
+
+func newCandidate(prefix string, i int) candidate {
+	var head, mask [8]byte
+	for b := range min(copy(head[:], prefix), 8) {
+		mask[b] = 0xff
+	}
+	return candidate{binary.LittleEndian.Uint64(head[:]), binary.LittleEndian.Uint64(mask[:]), uint16(i)}
+}
+
+// headOf returns the first eight bytes of m, zeros where it is shorter.
+func headOf(m []byte) uint64 {
+	if len(m) >= 8 {
+		return binary.LittleEndian.Uint64(m)
+	}
+	var b [8]byte
+	copy(b[:], m)
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // A builder collects the patterns of a group.
@@ -186,7 +212,7 @@ func (b *builder) build() *group {
 		g.start[c] = uint16(len(g.order))
 		for i := range g.patterns {
 			if g.patterns[i].mayStart(byte(c)) {
-				g.order = append(g.order, uint16(i))
+				g.order = append(g.order, newCandidate(g.patterns[i].prefix, i))
 			}
 		}
 	}

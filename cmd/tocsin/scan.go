@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -18,6 +19,10 @@ import (
 	"github.com/tocsin-io/tocsin/logsource"
 	"github.com/tocsin-io/tocsin/logsource/file"
 )
+
+// gcPercent lets a scan, which keeps little and ends soon, collect its garbage
+// seldom.
+const gcPercent = 400
 
 // scanFlags are those of tocsin scan.
 type scanFlags struct {
@@ -61,6 +66,7 @@ func (f *scanFlags) run(cmd *cobra.Command, files []string) error {
 			return err
 		}
 	}
+	debug.SetGCPercent(gcPercent)
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10)
 	var sink attemptSink
 	switch {

@@ -14,20 +14,18 @@ import (
 // jsonSink prints JSON lines. It writes them by hand: a scan prints millions,
 // and the encoder of the standard library would take most of its time.
 type jsonSink struct {
-	w     io.Writer
-	buf   []byte    // not written yet
-	at    time.Time // of the attempt before
-	stamp []byte    // and as text: many attempts share a second
+	w      io.Writer
+	buf    []byte // not written yet
+	minute int64  // of the attempt before, since 1970
+	zone   *time.Location
+	stamp  []byte // the same as text: many attempts share a minute
 }
 
 func (s *jsonSink) attempt(line int, a tocsin.Attempt) error {
 	b := append(s.buf, `{"line":`...)
 	b = strconv.AppendInt(b, int64(line), 10)
 	b = append(b, `,"time":"`...)
-	if !a.At.Equal(s.at) || a.At.Location() != s.at.Location() {
-		s.at, s.stamp = a.At, a.At.AppendFormat(s.stamp[:0], time.RFC3339)
-	}
-	b = append(b, s.stamp...)
+	b = s.appendTime(b, a.At)
 	b = append(b, `","service":`...)
 	b = appendString(b, string(a.Service))
 	b = append(b, `,"outcome":"`...)
@@ -51,6 +49,24 @@ func (s *jsonSink) end() error {
 	_, err := s.w.Write(s.buf)
 	s.buf = s.buf[:0]
 	return err
+}
+
+// appendTime appends t as RFC 3339, of which only the second changes often.
+func (s *jsonSink) appendTime(b []byte, t time.Time) []byte {
+	const second = len("2006-01-02T15:04:") // where it stands
+	unix := t.Unix()
+	if unix/60 != s.minute || t.Location() != s.zone || unix < 0 {
+		s.minute, s.zone = unix/60, t.Location()
+		s.stamp = t.AppendFormat(s.stamp[:0], time.RFC3339)
+		if _, offset := t.Zone(); offset%60 != 0 || unix < 0 { // local mean time of old
+			s.zone = nil
+		}
+		return append(b, s.stamp...)
+	}
+	n := byte(unix % 60)
+	b = append(b, s.stamp[:second]...)
+	b = append(b, '0'+n/10, '0'+n%10)
+	return append(b, s.stamp[second+2:]...)
 }
 
 // jsonBuffer is how much is gathered for one write, in bytes.
