@@ -13,8 +13,8 @@ build: ## build bin/tocsin
 	CGO_ENABLED=0 $(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tocsin ./cmd/tocsin
 
 demo: build ## watch real guesses become blocks in the kernel (as root), or a recording
-	@scripts/need.sh demo
-	@scripts/demo.sh
+	@scripts/need.sh demo || echo "What is missing could not be installed."
+	@GO="$(GO)" scripts/demo.sh
 
 test: ## run every check and every test; as root also those with real kernels and servers
 	@scripts/need.sh test

@@ -182,19 +182,25 @@ func (s *stage) attack(ctx context.Context, a *actor) error {
 	return nil
 }
 
-// probe tries one more connection.
+// probe tries one more connection. Only silence means that the kernel drops: an
+// answer, even a refusal, came through.
 func (s *stage) probe(ctx context.Context, a *actor, from netip.Addr) {
 	began := time.Now()
 	c, err := s.dial(ctx, from)
 	text, passes := fmt.Sprintf("next connection: no answer within %v, dropped", patience), false
-	if err == nil {
+	var silence net.Error
+	switch {
+	case err == nil:
 		c.Close() // its coming about is all that counts
 		text, passes = "next connection: answered after "+span(time.Since(began))+", let through", true
+	case !errors.As(err, &silence) || !silence.Timeout():
+		text = "next connection: " + err.Error()
+		s.desk.fail("%s: %v", a.who(), err)
 	}
 	s.desk.post(event{at: time.Now(), kind: kernel, who: from.String(), text: text, note: func(a *actor) {
-		a.afterward, a.passes = "drops", passes
+		a.afterward, a.passes = "dropped", passes
 		if passes {
-			a.afterward = "lets in"
+			a.afterward = "let in"
 		}
 	}})
 }
@@ -251,7 +257,7 @@ func (s *stage) knock(ctx context.Context, a *actor) error {
 		return errors.New("anna is locked out")
 	}
 	s.desk.post(event{at: time.Now(), kind: kernel, who: a.who(), text: "the client logged in: let through", note: func(a *actor) {
-		a.afterward, a.passes = "lets in", true
+		a.afterward, a.passes = "let in", true
 	}})
 	return nil
 }

@@ -221,6 +221,6 @@ func (d *desk) held(r report, who string) {
 	d.post(event{at: r.Time, kind: kernel, who: who, note: func(a *actor) {
 		a.blocked, a.element = r.Time, true
 	}, tell: func(a *actor) string {
-		return fmt.Sprintf("in memory only, %s after the line (guard: %s)", span(a.reaction()), span(a.took))
+		return fmt.Sprintf("in memory only, %s after the line (guard %s)", span(a.reaction()), span(a.took))
 	}})
 }

@@ -157,7 +157,7 @@ func (d *desk) monitored(line string, at time.Time) {
 	d.post(event{at: at, near: true, kind: kernel, who: who.who(), note: func(a *actor) {
 		a.blocked, a.element = at, true
 	}, tell: func(a *actor) string {
-		return fmt.Sprintf("in set %s %s after sshd's line (guard: %s)", set, span(a.reaction()), span(a.took))
+		return fmt.Sprintf("in set %s, %s after sshd's line (guard %s)", set, span(a.reaction()), span(a.took))
 	}})
 }
 

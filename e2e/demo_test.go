@@ -60,10 +60,10 @@ func TestDemo(t *testing.T) {
 	}
 	tells(t, p.output(),
 		`[0-9.]+ s  ATTEMPT   203\.0\.113\.7 +refused  root`, `[0-9.]+ s  DECISION  2001:db8:66::/64 +block 10 min`,
-		`[0-9.]+ s  KERNEL    198\.51\.100\.9 +in set \S+ [0-9.]+ m?s after sshd's line`, `b6_64\S* +2001:db8:66::/64 +expires in 9m`,
-		`slow bot +198\.18\.0\.9 +[4-8] +[0-9.]+ m?s +[0-9.]+ m?s +[0-9.]+ m?s +drops +-`,
-		`loud bot +203\.0\.113\.7 .* drops `, `anna +203\.0\.113\.50 +2 +never +- +- +lets in`,
-		`second bot +198\.51\.100\.9 .* drops +cut`, `IPv6 bot .* drops `, `old script +198\.51\.100\.20 +6 +never +- +- +lets in`, "As told: ")
+		`[0-9.]+ s  KERNEL    198\.51\.100\.9 +in set \S+, [0-9.]+ m?s after sshd's line`, `b6_64\S* +2001:db8:66::/64 +expires in 9m`,
+		`slow bot +198\.18\.0\.9 +[4-8] +[0-9.]+ m?s +[0-9.]+ m?s +[0-9.]+ m?s +dropped +-`,
+		`loud bot +203\.0\.113\.7 .* dropped `, `anna +203\.0\.113\.50 +2 +never +- +- +let in`,
+		`second bot +198\.51\.100\.9 .* dropped +cut`, `IPv6 bot .* dropped `, `old script +198\.51\.100\.20 +6 +never +- +- +let in`, "As told: ")
 }
 
 func TestDemoWithoutRoot(t *testing.T) {

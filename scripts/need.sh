@@ -8,7 +8,7 @@ packages() {
 	case $1 in
 	test) echo nftables iptables openssh-server openssh-client sshpass vsftpd samba smbclient nginx-light \
 		curl iproute2 util-linux systemd bsdutils gcc libc6-dev procps ;;
-	demo) echo nftables iptables openssh-server openssh-client sshpass iproute2 util-linux ;;
+	demo) echo nftables openssh-server openssh-client sshpass systemd passwd util-linux ;;
 	bench) echo nftables iptables fail2ban sshguard python3-systemd python3-pyinotify grep time ;;
 	*) echo "need.sh: $1 is not one of test, demo, bench" >&2; exit 2 ;;
 	esac
