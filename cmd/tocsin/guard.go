@@ -152,6 +152,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 
 // runGuard wires everything and runs until ctx ends.
 func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.Time, log *slog.Logger) error {
+	debug.SetGCPercent(guardGCPercent)
 	if err := dropPower(cfg, log); err != nil {
 		return err
 	}
@@ -186,6 +187,7 @@ func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.
 		{Name: "operator", Run: func(ctx context.Context) error { return server.Run(ctx, g) }},
 		{Name: "facts", Run: func(ctx context.Context) error { return facts.run(ctx, g, cfg.Targets) }},
 		{Name: "signals", Run: func(ctx context.Context) error { return reloads(ctx, f, g, in, log) }},
+		{Name: "settle", Run: func(ctx context.Context) error { return settle(ctx, ready, log) }},
 		{Name: "systemd", Run: func(ctx context.Context) error { return notify(ctx, ready, log) }},
 	}
 	if cfg.Metrics != "" {
@@ -245,7 +247,6 @@ func notify(ctx context.Context, ready <-chan struct{}, log *slog.Logger) error 
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		log.Warn("systemd not told that the guard is ready", logkey.Err, err)
 	}
-	debug.FreeOSMemory() // what starting took is not needed again
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || every == 0 {
 		<-ctx.Done()
