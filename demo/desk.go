@@ -99,6 +99,20 @@ func (d *desk) look(a *actor, f func(seen) bool) bool {
 	return f(a.seen)
 }
 
+// begin starts the clock of the story and the telling. stop tells the rest.
+func (d *desk) begin() (stop func()) {
+	d.begun = time.Now()
+	done, told := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(told)
+		d.work(done)
+	}()
+	return func() {
+		close(done)
+		<-told
+	}
+}
+
 // work tells events until done is closed, and then the rest.
 func (d *desk) work(done <-chan struct{}) {
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -33,23 +33,17 @@ func live(ctx context.Context, o options, d *desk, b *box) (err error) {
 		defer func() { err = errors.Join(err, l.record.Close()) }()
 	}
 	d.say("A device of its own, in namespaces of its own: 192.0.2.1 with sshd, journald, nf_tables and tocsin guard " +
-		"(user tocsin, not root). This machine's users, logs and firewall are not touched.\n" +
+		"(user tocsin, not root). This machine's users, files and firewall are not touched.\n" +
 		"ATTEMPT is what sshd says, DECISION what the guard says, KERNEL what nft monitor or a client sees.\n")
 	if err := s.start(ctx, o, l); err != nil {
 		return err
 	}
-	done, told := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(told)
-		d.work(done)
-	}()
-	d.begun = time.Now()
+	stop := d.begin()
 	err = s.play(ctx)
 	if err == nil {
 		d.holds, err = s.elements(ctx)
 	}
-	close(done)
-	<-told
+	stop()
 	for _, ended := range s.ended {
 		select {
 		case e := <-ended:

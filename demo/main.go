@@ -64,6 +64,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	d := newDesk(w, cast())
 	err = show(ctx, o, d)
 	if ctx.Err() != nil {
+		fmt.Fprintln(w) // the terminal shows ^C where the cursor is
 		return errors.New("interrupted; nothing is left behind")
 	}
 	if err != nil {

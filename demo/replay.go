@@ -83,12 +83,7 @@ func replay(ctx context.Context, o options, d *desk) (err error) {
 	if err != nil {
 		return err
 	}
-	done, told := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(told)
-		d.work(done)
-	}()
-	d.begun = time.Now()
+	end := d.begin()
 	d.post(event{at: d.begun, kind: scene, text: fmt.Sprintf("Two loud bots, a slow one, one that changes its IPv6 address, "+
 		"Anna, and a script on the allowlist; %d times as fast as it was.", faster)})
 	err = r.feed(ctx)
@@ -96,8 +91,7 @@ func replay(ctx context.Context, o options, d *desk) (err error) {
 		err = r.settle(ctx)
 	}
 	err = errors.Join(err, stop())
-	close(done)
-	<-told
+	end()
 	return err
 }
 
