@@ -22,7 +22,7 @@ const module = "github.com/tocsin-io/tocsin"
 var tiers = [][]string{
 	{"."},               // 0 the words
 	{"internal/logkey"}, // 0 plumbing
-	{"internal/nflog", "internal/power", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet", "internal/deps"}, // 0
+	{"internal/nflog", "internal/power", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet"}, // 0
 	{"internal/testjournal"},                                      // 0
 	{"internal/window", "internal/accounts"},                      // 1 pure: bounded counts, names everybody knows
 	{"authlog", "sighting", "blocklist", "firewall", "logsource"}, // 1 pure
@@ -48,7 +48,7 @@ var (
 		"bytes", "cmp", "container/heap", "context", "crypto/hmac", "crypto/sha256",
 		"encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt",
 		"hash/maphash", "iter", "maps", "math", "math/bits", "net/netip", "slices", "sort",
-		"strconv", "strings", "time", "unicode/utf8", "unsafe",
+		"strconv", "strings", "sync", "time", "unicode/utf8", "unsafe",
 	}
 )
 

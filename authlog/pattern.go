@@ -238,7 +238,7 @@ func wild(program string) bool { return strings.IndexByte(program, '#') >= 0 }
 func withoutDigits(name []byte) string {
 	var buf [64]byte
 	out := buf[:0]
-	if len(name) > len(buf) || bytes.IndexAny(name, "0123456789") < 0 {
+	if len(name) > len(buf) || !bytes.ContainsAny(name, "0123456789") {
 		return ""
 	}
 	for i, c := range name {

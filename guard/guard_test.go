@@ -274,7 +274,7 @@ func TestOrders(t *testing.T) {
 				t.Errorf("%s %s: %v", tt.verb, tt.prefix, err)
 			}
 		}
-		if d, err := order(operator.Block, "203.0.113.0/24"); err != nil || d.Until.Sub(time.Now()) != 24*time.Hour {
+		if d, err := order(operator.Block, "203.0.113.0/24"); err != nil || time.Until(d.Until) != 24*time.Hour {
 			t.Fatalf("got %+v, %v", d, err)
 		}
 		if d, err := order(operator.Unblock, "203.0.113.0/24"); err != nil || d.Lifted != 1 || r.blocked(t, "203.0.113.7") {

@@ -5,14 +5,12 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tocsin-io/tocsin/config"
-	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/internal/power"
 )
 
@@ -89,16 +87,4 @@ func monotonicNow() time.Duration {
 		return 0
 	}
 	return time.Duration(ts.Nano())
-}
-
-// lockFileOf makes the lock of the legacy iptables programs while there is still
-// the power to: they open it without being able to make it.
-func lockFileOf(log *slog.Logger) {
-	const lock = "/run/xtables.lock"
-	f, err := os.OpenFile(filepath.Clean(lock), os.O_CREATE|os.O_RDONLY, 0o600)
-	if err != nil {
-		log.Debug("lock of iptables", logkey.Path, lock, logkey.Err, err)
-		return
-	}
-	f.Close()
 }

@@ -67,7 +67,6 @@ type file struct {
 	seqnumID uint64 // which series of numbers the entries belong to
 
 	near, far, array window
-	nearFrom         uint64 // what stands after it is read through near
 	known            map[uint64]datum
 	offs             []uint64
 	text             []byte
@@ -206,7 +205,7 @@ func (f *file) entry(off uint64) (entry, error) {
 // items reads the offsets of e's fields into f.offs.
 func (f *file) items(e entry) error {
 	f.offs = f.offs[:0]
-	b, size, err := f.object(&f.near, e.off, typeEntry, entryLen, nearBack)
+	_, size, err := f.object(&f.near, e.off, typeEntry, entryLen, nearBack)
 	if err != nil {
 		return err
 	}
@@ -215,7 +214,8 @@ func (f *file) items(e entry) error {
 	if n > maxItems {
 		return fmt.Errorf("%w: entry with %d fields", errDamaged, n)
 	}
-	if b, err = f.at(&f.near, e.off, int(entryLen+n*step), nearBack); err != nil {
+	b, err := f.at(&f.near, e.off, int(entryLen+n*step), nearBack)
+	if err != nil {
 		return err
 	}
 	for i := uint64(0); i < n; i++ {
