@@ -56,18 +56,18 @@ func live(ctx context.Context, o options, d *desk, b *box) (err error) {
 
 // start starts what the story needs, each once the one before it works.
 func (s *stage) start(ctx context.Context, o options, l *listener) error {
-	if err := s.follow("nft monitor", ctx, s.desk.monitor, "nft", "monitor", "new", "elements"); err != nil {
+	if err := s.keep(ctx, s.desk.monitor, "nft", "monitor", "new", "elements"); err != nil {
 		return err
 	}
-	if err := s.follow("sshd", ctx, func(string) {}, "/usr/sbin/sshd", "-D", "-f", "/run/box/sshd_config"); err != nil {
+	if err := s.keep(ctx, func(string) {}, "/usr/sbin/sshd", "-D", "-f", "/run/box/sshd_config"); err != nil {
 		return err
 	}
-	err := s.follow("journalctl", ctx, l.journal, "journalctl", "--follow", "--lines=all", "--output=json", "--quiet",
+	err := s.keep(ctx, l.journal, "journalctl", "--follow", "--lines=all", "--output=json", "--quiet",
 		"--identifier=sshd", "--identifier=sshd-session")
 	if err != nil {
 		return err
 	}
-	if err := s.follow("guard", ctx, s.desk.guard, o.tocsin, "guard", "--json"); err != nil {
+	if err := s.keep(ctx, s.desk.guard, o.tocsin, "guard", "--json"); err != nil {
 		return err
 	}
 	err = until(ctx, "the guard", func() bool {
@@ -86,7 +86,8 @@ func (s *stage) start(ctx context.Context, o options, l *listener) error {
 	}))
 }
 
-func (s *stage) follow(_ string, ctx context.Context, f func(string), name string, args ...string) error {
+// keep starts a program that must go on running, and hands its lines to f.
+func (s *stage) keep(ctx context.Context, f func(string), name string, args ...string) error {
 	ended, err := s.box.follow(ctx, f, name, args...)
 	s.ended = append(s.ended, ended)
 	return err
