@@ -16,6 +16,9 @@ const quiet = 30 * time.Second
 // yesterday is how many lines of sshd the journal holds before the guard starts.
 const yesterday = 2000
 
+// assault is how many lines come at once later.
+const assault = 4000
+
 // measureRest looks at a guard that has nothing to do.
 func measureRest(ctx context.Context, e *env) (section, error) {
 	b, err := openBox(ctx, e, "rest")
@@ -43,30 +46,42 @@ func measureRest(ctx context.Context, e *env) (section, error) {
 	if err != nil {
 		return section{}, err
 	}
+	for i := range assault {
+		if err := b.say(fmt.Sprintf("Failed password for root from 198.18.%d.%d port 4711 ssh2", 100+i/8/250, i/8%250+1)); err != nil {
+			return section{}, err
+		}
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(quiet)
+	later, err := look(g.Process.Pid)
+	if err != nil {
+		return section{}, err
+	}
 	peer := "not installed"
 	if rss, err := b.fail2ban(ctx); err == nil {
 		peer = fmt.Sprintf("fail2ban, one jail, in this run %.1f MiB", mib(rss))
 	} else {
 		peer = "fail2ban: " + err.Error()
 	}
-	return restSection(before, after, peer), nil
+	return restSection(before, after, later, peer), nil
 }
 
-func restSection(before, after snapshot, peer string) section {
+func restSection(before, after, later snapshot, peer string) section {
 	wakes := float64(after.switches-before.switches) / quiet.Seconds()
 	written := after.written - before.written
 	return section{
 		rows: []row{
 			{figure: "guard at rest, its journal reader included", must: "≤ 15 MiB resident",
-				measured: fmt.Sprintf("%.1f MiB (%.1f of it the program's own, %.1f mapped from files); PSS %.1f MiB",
-					mib(after.rss), mib(after.anon), mib(after.file), mib(after.pss)),
-				verdict: judge(after.rss <= 15<<20), known: "fail2ban 38 MiB, CrowdSec 136 MiB; " + peer},
+				measured: after.resident(), verdict: judge(after.rss <= 15<<20), known: "fail2ban 38 MiB, CrowdSec 136 MiB; " + peer},
+			{figure: fmt.Sprintf("… %v after an attack of %d lines", quiet, assault), must: "≤ 15 MiB resident",
+				measured: later.resident(), verdict: judge(later.rss <= 15<<20)},
 			{figure: "… wake-ups", must: "≤ 1 per second", measured: fmt.Sprintf("%.2f per second, all threads", wakes), verdict: judge(wakes <= 1)},
 			{figure: "… disk writes when nothing happens", must: "none", measured: fmt.Sprintf("%d bytes in %v", written, quiet), verdict: judge(written == 0)},
 		},
 		detail: fmt.Sprintf("## At rest\n\nDefault configuration, nft, a real journald with %d lines of sshd to read back; looked at from %v to %v after the\n"+
 			"start. Wake-ups are voluntary context switches of all threads; writes are what the process gave to write(2), of any\n"+
-			"kind. Peak resident %.1f MiB, %d threads.\n", yesterday, quiet, 2*quiet, mib(after.peak), after.threads),
+			"kind. Peak resident %.1f MiB, %d threads. Pages mapped from files are those of the program; they stand in the page\n"+
+			"cache, and 15 s after its start the guard lets go of those that only the start ran through.\n", yesterday, quiet, 2*quiet, mib(after.peak), after.threads),
 		commands: []string{"grep -E 'VmRSS|RssAnon|RssFile' /proc/PID/status; cat /proc/PID/io"},
 	}
 }
@@ -76,6 +91,11 @@ type snapshot struct {
 	rss, anon, file, peak, pss int // bytes
 	switches, threads          int
 	written                    int // bytes, by any write(2)
+}
+
+func (s snapshot) resident() string {
+	return fmt.Sprintf("%.1f MiB (%.1f of it the program's own, %.1f mapped from files); PSS %.1f MiB",
+		mib(s.rss), mib(s.anon), mib(s.file), mib(s.pss))
 }
 
 func look(pid int) (s snapshot, err error) {

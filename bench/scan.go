@@ -27,6 +27,7 @@ type racer struct {
 	count  func(out []byte) int
 	counts string
 	cpu    rounds
+	out    []byte // of the last round
 	found  int
 }
 
@@ -117,11 +118,11 @@ func race(ctx context.Context, racers []*racer) error {
 			if r.slow && n >= slowRounds || !r.there() {
 				continue
 			}
-			cpu, _, err := r.spend(ctx)
+			cpu, out, err := r.spend(ctx)
 			if err != nil {
 				return err
 			}
-			r.cpu = append(r.cpu, cpu)
+			r.cpu, r.out = append(r.cpu, cpu), out
 		}
 	}
 	return nil
@@ -134,11 +135,13 @@ func found(ctx context.Context, racers []*racer) error {
 		if r.count == nil || len(r.cpu) == 0 {
 			continue
 		}
-		out, err := r.print(ctx)
-		if err != nil {
-			return err
+		if !r.output {
+			var err error
+			if r.out, err = r.print(ctx); err != nil {
+				return err
+			}
 		}
-		r.found = r.count(out)
+		r.found = r.count(r.out)
 	}
 	return nil
 }
