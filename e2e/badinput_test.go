@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -162,8 +163,9 @@ func (b *box) append(path, text string) {
 // ftpLines are five guesses as vsftpd tells them.
 func ftpLines(source string) string {
 	var w strings.Builder
+	stamp := time.Now().Format(time.ANSIC)
 	for i := range 5 {
-		fmt.Fprintf(&w, "Thu Jan 15 20:54:0%d 2026 [pid %d] [%s] FAIL LOGIN: Client \"::ffff:%s\"\n", i, 1000+i, guesses[i], source)
+		fmt.Fprintf(&w, "%s [pid %d] [%s] FAIL LOGIN: Client \"::ffff:%s\"\n", stamp, 1000+i, guesses[i], source)
 	}
 	return w.String()
 }

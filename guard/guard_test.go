@@ -60,7 +60,8 @@ func (l *lines) input() Input {
 
 // fail writes what sshd says of a wrong password.
 func (l *lines) fail(source, account string) {
-	l.write(fmt.Sprintf("Oct 14 12:00:00 nas sshd[%d]: Failed password for invalid user %s from %s port 40000 ssh2", 1000+l.next, account, source), true)
+	stamp := time.Now().UTC().Format(time.Stamp)
+	l.write(fmt.Sprintf(stamp+" nas sshd[%d]: Failed password for invalid user %s from %s port 40000 ssh2", 1000+l.next, account, source), true)
 }
 
 func (l *lines) write(text string, live bool) {
@@ -450,5 +451,38 @@ func TestDamagedState(t *testing.T) {
 				t.Errorf("the damaged snapshot is not kept: %q, %v", b, err)
 			}
 		})
+	}
+}
+
+// TestALogPutBack writes lines of long ago to a live log.
+func TestALogPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := func() time.Time { return time.Now().AddDate(24, 0, 0) } // a bubble begins in 2000
+		r := start(t, t.TempDir(), now)
+		stamp := now().UTC().Add(-3*time.Hour - 7*time.Minute).Format(time.RFC3339)
+		for i := range 20 {
+			r.lines.ch <- logsource.Line{
+				Text:     fmt.Appendf(nil, "%s nas sshd[%d]: Failed password for invalid user u%d from 203.0.113.7 port 40000 ssh2", stamp, 100+i, i),
+				Received: now(), Provenance: tocsin.Attested, Live: true, Mark: logsource.Mark{1, uint64(i)},
+			}
+		}
+		if r.blocked(t, "203.0.113.7") {
+			t.Error("an old line blocked somebody")
+		}
+		if n := r.metrics.services["ssh"].failures; n != 20 {
+			t.Errorf("%d failures remembered", n)
+		}
+	})
+}
+
+func TestIsNow(t *testing.T) {
+	for lag, want := range map[time.Duration]bool{
+		0: true, time.Minute: true, -time.Minute: true, 5 * time.Minute: false, time.Hour: true, -2 * time.Hour: true,
+		5*time.Hour + 45*time.Minute: true, 90*time.Minute + 7*time.Minute: false, 14 * time.Hour: true, 24 * time.Hour: false, 7 * 24 * time.Hour: false,
+	} {
+		now := time.Date(2023, 10, 14, 12, 0, 0, 0, time.UTC)
+		if got := isNow(now.Add(-lag), now); got != want {
+			t.Errorf("%v late: %v", lag, got)
+		}
 	}
 }

@@ -142,7 +142,7 @@ func (g *Guard) observe(ctx context.Context, s seen) {
 func (g *Guard) enforce(ctx context.Context, e watch.Event, read time.Time) {
 	d := e.Decision
 	if e.Verdict != blocklist.Enforced {
-		g.log.Warn("not blocked", logkey.Prefix, d.Prefix, logkey.Reason, d.Reason, "because", e.Verdict)
+		g.log.Warn("not blocked", logkey.Prefix, d.Prefix, logkey.Reason, d.Reason, "because", e.Verdict.String())
 		return
 	}
 	g.write(record{Kind: decide, Decision: d}, false)
@@ -210,7 +210,7 @@ func (g *Guard) tellAttempt(e watch.Event, old bool) {
 		return
 	}
 	g.log.Debug(a.Outcome.String(), logkey.Service, a.Service, logkey.Source, a.Source.Addr(),
-		logkey.Account, a.Account, "provenance", a.Provenance)
+		logkey.Account, a.Account, "provenance", a.Provenance.String())
 }
 
 // tellFacts logs what is worth a person's attention.

@@ -138,7 +138,7 @@ func (s *stream) kept() []logsource.Mark {
 
 // line parses l and sends what it tells.
 func (s *stream) line(ctx context.Context, l logsource.Line) error {
-	a, n := s.parsers.parse(ctx, l)
+	a, n, old := s.parsers.parse(ctx, l)
 	s.mu.Lock()
 	if len(l.Text) > 0 {
 		s.lines++
@@ -152,13 +152,13 @@ func (s *stream) line(ctx context.Context, l logsource.Line) error {
 	s.last = l.Received
 	s.inFlight[l.Mark.Stream()]++
 	s.mu.Unlock()
-	return s.guard.send(ctx, seen{attempt: a, times: n, old: !l.Live, read: l.Received, stream: s, mark: l.Mark})
+	return s.guard.send(ctx, seen{attempt: a, times: n, old: old, read: l.Received, stream: s, mark: l.Mark})
 }
 
-// parse reads one line.
-func (ps *parsers) parse(ctx context.Context, l logsource.Line) (a tocsin.Attempt, n int) {
+// parse reads one line. Old says that it tells of the past.
+func (ps *parsers) parse(ctx context.Context, l logsource.Line) (a tocsin.Attempt, n int, old bool) {
 	if len(l.Text) == 0 || l.Cut {
-		return a, 0
+		return a, 0, false
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
@@ -167,12 +167,32 @@ func (ps *parsers) parse(ctx context.Context, l logsource.Line) (a tocsin.Attemp
 		p = ps.back
 	}
 	a, n = parse(p, l)
-	if l.Live {
+	old = !l.Live || !isNow(a.At, l.Received)
+	if !old {
 		a.At = l.Received // the writer's clock may be wrong, or the line's zone
 	}
 	ps.trust = l.Provenance
 	ps.watchEchoes(ctx, p)
-	return a, n
+	return a, n, old
+}
+
+const (
+	slack   = 2 * time.Minute  // between what happens and what is written
+	quarter = 15 * time.Minute // time zones differ by a multiple of it
+	zones   = 15 * time.Hour   // and by less than this from any clock here
+)
+
+// isNow reports whether a line that was just written tells of now. Its stamp may
+// be in another zone than its reader takes it for; but a line stamped otherwise
+// was moved here: a log put back from a backup is live to its reader, and must
+// not block anybody.
+func isNow(stamped, received time.Time) bool {
+	lag := received.Sub(stamped).Abs()
+	if lag > zones+slack {
+		return false
+	}
+	rest := lag % quarter
+	return rest <= slack || quarter-rest <= slack
 }
 
 func (ps *parsers) stop() {
