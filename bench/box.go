@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -100,28 +99,43 @@ func (b *box) say(text string) error {
 	return err
 }
 
+// most is how much of what a daemon says is kept, the newest, in bytes.
+const most = 1 << 16
+
 // A daemon is a program that goes on running in the box.
 type daemon struct {
 	*exec.Cmd
-	mu   sync.Mutex // guards out
-	out  bytes.Buffer
 	done chan struct{}
+
+	mu   sync.Mutex // guards the fields below
+	out  []byte
+	said int // bytes, ever
 }
 
 // Write implements io.Writer for the program's output.
 func (d *daemon) Write(b []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.out.Len() < 1<<16 {
-		d.out.Write(b)
+	d.out = append(d.out, b...)
+	if over := len(d.out) - most; over > 0 {
+		d.out = append(d.out[:0], d.out[over:]...)
 	}
+	d.said += len(b)
 	return len(b), nil
 }
 
 func (d *daemon) output() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.out.String()
+	return string(d.out)
+}
+
+// since returns what the daemon said after it had said so many bytes, and how
+// many it has said now.
+func (d *daemon) since(said int) (string, int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return string(d.out[max(0, len(d.out)-(d.said-said)):]), d.said
 }
 
 // start runs a program until stop, and waits until probe succeeds.

@@ -17,11 +17,11 @@ const oneIsEnough = "[firewall]\nbackend = \"nft\"\n[detect]\nfast_failures = 1\
 const (
 	latencyRuns    = 3
 	fileSamples    = 600
-	journalSamples = 400
+	journalSamples = 300
 	// linger is how long the journal's reader goes on looking often; see package
 	// logsource/journal.
 	linger     = 20 * time.Second
-	restedRuns = 4
+	restedRuns = 3
 )
 
 // A stand is a guard whose lines become blocks, and the kernel that tells so.

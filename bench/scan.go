@@ -38,8 +38,8 @@ func scanRacers(e *env, log string) []*racer {
 			counts: "failures"},
 		{program: program{name: "tocsin scan --summary", args: []string{e.tocsin, "scan", "--summary", log}},
 			counts: "the same, with detection"},
-		{program: program{name: "sshg-parser", args: []string{sshgParser(), "-a"}, stdin: log},
-			count: func(out []byte) int { return bytes.Count(out, []byte("*")) }, counts: "lines matched"},
+		{program: program{name: "sshg-parser", args: []string{sshgParser()}, stdin: log},
+			count: func(out []byte) int { return bytes.Count(out, []byte("\n")) }, counts: "lines matched"},
 		{program: program{name: "fail2ban-regex", args: []string{"fail2ban-regex", log, "/etc/fail2ban/filter.d/sshd.conf"}, output: true},
 			slow: true, count: fail2banMatched, counts: "lines matched"},
 		// Without an output to count into, grep would stop at the first match.
@@ -103,7 +103,7 @@ func measureScan(ctx context.Context, e *env) (section, error) {
 	s := section{rows: scanRows(racers), commands: []string{
 		"tocsin scan sshd.log >/dev/null",
 		"tocsin scan --summary sshd.log",
-		"sshg-parser -a <sshd.log >/dev/null",
+		"sshg-parser <sshd.log >/dev/null",
 		"fail2ban-regex sshd.log /etc/fail2ban/filter.d/sshd.conf",
 		"LC_ALL=C grep -c 'Failed password' sshd.log",
 	}}

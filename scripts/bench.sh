@@ -1,6 +1,6 @@
 #!/bin/sh
 # bench.sh [FLAGS]: measure what docs/perf.md promises, beside fail2ban, sshguard
-# and grep, and write it there. Takes about eight minutes; needs root for what
+# and grep, and write it there. Takes about nine minutes; needs root for what
 # runs in network namespaces, and says what it leaves out without.
 set -eu
 cd "$(dirname "$0")/.."
