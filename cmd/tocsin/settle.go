@@ -22,30 +22,51 @@ import (
 // memory is worth on a small device.
 const guardGCPercent = 25
 
-// settleAfter is when the start is over, the reading back of logs included.
-const settleAfter = 15 * time.Second
+// A guard is looked at each settleEvery; one that used less than idle of the
+// processor since the last look is at rest.
+const (
+	settleEvery = 20 * time.Second
+	idle        = 20 * time.Millisecond
+)
 
-// settle gives back, once, what only the start needed: free memory, and those
-// pages of the program that are mapped because the start ran through them. The
-// kernel keeps both for a process that sleeps; what is used comes back by
-// itself, out of the page cache.
+// settle gives back, each time a guard comes to rest, what only its work
+// needed: free memory, and those pages of the program that are mapped because
+// the work ran through them. The kernel keeps both for a process that sleeps;
+// what is used comes back by itself, out of the page cache.
 func settle(ctx context.Context, ready <-chan struct{}, log *slog.Logger) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-ready:
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(settleAfter):
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for worked, before := true, time.Duration(0); ; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		used := processorTime()
+		resting := used-before < idle
+		if resting && worked {
+			debug.FreeOSMemory()
+			if err := unmapProgram(); err != nil {
+				log.Debug("pages of the program stay mapped", logkey.Err, err)
+			}
+			used = processorTime()
+		}
+		worked, before = !resting, used
 	}
-	debug.FreeOSMemory()
-	if err := unmapProgram(); err != nil {
-		log.Debug("pages of the program stay mapped", logkey.Err, err)
+}
+
+// processorTime is what this process has used so far.
+func processorTime() time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0 // not known: as if at rest
 	}
-	<-ctx.Done()
-	return ctx.Err()
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // unmapProgram lets go of the clean pages of our own program file.
