@@ -47,6 +47,7 @@ type mixer struct {
 	out      *bufio.Writer
 	random   *rand.Rand
 	sources  int
+	stride   int // from one source to the next
 	sessions int // begun so far
 	pid      int
 	at       time.Time
@@ -57,12 +58,19 @@ type mixer struct {
 // number of sources: each comes once before any comes twice, so a log with
 // fewer connections than sources has fewer sources.
 func Write(w io.Writer, lines, sources int, seed uint64) error {
-	if sources < 1 {
-		return fmt.Errorf("logmix: %d sources: at least 1", sources)
+	return WriteOf(w, lines, sources, sources, seed)
+}
+
+// WriteOf is Write with the sources spread evenly over the first so many of
+// [Source]: logs of few and of many sources then have the same share of IPv6,
+// which takes longer to read, and can be compared.
+func WriteOf(w io.Writer, lines, sources, universe int, seed uint64) error {
+	if sources < 1 || universe < sources {
+		return fmt.Errorf("logmix: %d sources of %d: at least 1, and no more than there are", sources, universe)
 	}
 	m := &mixer{
 		out: bufio.NewWriterSize(w, 1<<16), random: rand.New(rand.NewPCG(seed, 0)),
-		sources: sources, pid: 24200, at: Start,
+		sources: sources, stride: universe / sources, pid: 24200, at: Start,
 	}
 	for range running {
 		m.open = append(m.open, m.session())
@@ -116,6 +124,6 @@ func (m *mixer) session() session {
 	if m.pid > 4_000_000 {
 		m.pid = 1000
 	}
-	c := conn{addr: Source(source).String(), port: 1024 + m.random.IntN(60000), name: names[m.random.IntN(len(names))]}
+	c := conn{addr: Source(source * m.stride).String(), port: 1024 + m.random.IntN(60000), name: names[m.random.IntN(len(names))]}
 	return session{pid: m.pid, lines: c.lines(m.random.IntN(100), m.random.IntN(1000))}
 }
