@@ -116,7 +116,17 @@ func (l *List) pass(k key, d tocsin.Decision, now time.Time) (tocsin.Change, Ver
 	l.remember(k, &r)
 	l.passes.put(k, r)
 	l.reasons[k] = d.Reason
+	if l.protects(k) {
+		return tocsin.Change{}, Enforced // the kernel passes it for longer than this
+	}
 	return tocsin.Change{Add: []tocsin.Rule{r.rule(k, tocsin.Pass)}}, Enforced
+}
+
+// protects reports whether the kernel holds a pass for exactly k because it is
+// protected: no shorter pass may take its place there.
+func (l *List) protects(k key) bool {
+	_, found := slices.BinarySearchFunc(l.protect, k.prefix(), netip.Prefix.Compare)
+	return found
 }
 
 func (l *List) block(k key, d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
@@ -143,12 +153,14 @@ func (l *List) block(k key, d tocsin.Decision, now time.Time) (tocsin.Change, Ve
 }
 
 // Lift ends every origin's blocks inside d.Prefix and lets it pass until
-// d.Until, so that no origin's next decision blocks it again meanwhile.
+// d.Until, so that no origin's next decision blocks it again meanwhile. A pass
+// that is over already, as after a restart, still ends them: what was lifted
+// does not come back.
 func (l *List) Lift(d tocsin.Decision, now time.Time) (tocsin.Change, Verdict) {
 	d.Action = tocsin.Pass
 	d.Prefix = d.Prefix.Masked()
 	c, v := l.Decide(d, now)
-	if v != Enforced {
+	if v != Enforced && v != Ended {
 		return c, v
 	}
 	for k, r := range l.blocks.rows {
@@ -235,10 +247,16 @@ func (l *List) drop(t *table, k key, a tocsin.Action, origin tocsin.Origin, now 
 		l.count[origin]--
 	}
 	t.put(k, r)
-	if r.live(now) {
+	live := r.live(now)
+	if !live {
+		l.forget(t, k)
+	}
+	switch {
+	case a == tocsin.Pass && l.protects(k):
+		return tocsin.Change{}
+	case live:
 		return tocsin.Change{Add: []tocsin.Rule{r.rule(k, a)}}
 	}
-	l.forget(t, k)
 	return tocsin.Change{Remove: []tocsin.Rule{old.rule(k, a)}}
 }
 
@@ -268,7 +286,8 @@ func (l *List) limit(o tocsin.Origin) int {
 
 // soonest returns the block of the device that ends first, to make room: the
 // device must go on deciding about whoever attacks now. Fleet and operator do
-// not displace their own rules.
+// not displace their own rules. What made room before is forgotten on the way,
+// so that ever new sources neither fill due nor make each search longer.
 func (l *List) soonest(o tocsin.Origin, now time.Time) (key, bool) {
 	if o != tocsin.ByDevice {
 		return key{}, false
@@ -279,10 +298,18 @@ func (l *List) soonest(o tocsin.Origin, now time.Time) (key, bool) {
 	}
 	slices.Sort(minutes)
 	for _, m := range minutes {
-		for _, k := range l.due[m] {
+		gone := 0
+		for i, k := range l.due[m] {
 			if l.blocks.rows[k].until[o] != 0 {
+				l.due[m] = l.due[m][gone:]
 				return k, true
 			}
+			if i == gone && !l.blocks.has(k) && !l.passes.has(k) {
+				gone++
+			}
+		}
+		if l.due[m] = l.due[m][gone:]; len(l.due[m]) == 0 {
+			delete(l.due, m)
 		}
 	}
 	return key{}, false

@@ -94,13 +94,14 @@ func (l *List) Hit(a netip.Addr, n uint32, at time.Time) (netip.Prefix, bool) {
 }
 
 // Decisions returns every decision in force, as Decide would take it again: the
-// list's whole state but for the protected prefixes.
+// list's whole state but for the protected prefixes. Blocks come first: a pass
+// that covers one for a while would have Decide refuse it.
 func (l *List) Decisions(now time.Time) iter.Seq[tocsin.Decision] {
 	return func(yield func(tocsin.Decision) bool) {
 		for _, t := range []struct {
 			table
 			action tocsin.Action
-		}{{l.passes, tocsin.Pass}, {l.blocks, tocsin.Block}} {
+		}{{l.blocks, tocsin.Block}, {l.passes, tocsin.Pass}} {
 			for k, r := range t.rows {
 				for o, until := range r.until {
 					if int64(until) <= now.Unix() {
