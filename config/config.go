@@ -143,11 +143,8 @@ func (r *reader) check() {
 	if !isName(c.Table) {
 		r.fault(r.lines["firewall.table"], "firewall.table: %q: use 1 to 16 letters and digits", c.Table)
 	}
-	for _, p := range c.Allow {
-		if p.Bits() < 8 {
-			r.fault(r.lines["never_block.allow"], "never_block.allow: %v is wider than /8: nothing would be blocked any more", p)
-		}
-	}
+	r.narrow("never_block.allow", c.Allow)
+	r.narrow("never_block.proxies", c.Proxies)
 	for _, name := range c.Targets {
 		if name == "" || strings.ContainsAny(name, " /:") && !isAddress(name) {
 			r.fault(r.lines["never_block.targets"], "never_block.targets: %q is neither a host name nor an address", name)
@@ -211,6 +208,15 @@ func (r *reader) filled(key, value string) {
 func (r *reader) between(key string, n, least, most int) {
 	if n < least || n > most {
 		r.fault(r.lines[key], "%s: %d is not between %d and %d", key, n, least, most)
+	}
+}
+
+// narrow finds prefixes that stand for half the internet.
+func (r *reader) narrow(key string, prefixes []netip.Prefix) {
+	for _, p := range prefixes {
+		if p.Bits() < 8 {
+			r.fault(r.lines[key], "%s: %v is wider than /8: nothing would be blocked any more", key, p)
+		}
 	}
 }
 

@@ -86,7 +86,9 @@ func (r *reader) read(b []byte) {
 		switch e.Kind {
 		case unstable.Table:
 			table = name
-			if !slices.Contains(tables, name) {
+			if name == "log" {
+				r.fault(line, "[log] is a list of tables: write [[log]]")
+			} else if !slices.Contains(tables, name) {
 				r.fault(line, "[%s] is not known: the tables are [%s] and [[log]]", name, strings.Join(tables, "], ["))
 			}
 		case unstable.ArrayTable:
@@ -120,6 +122,9 @@ func keyOf(p *unstable.Parser, e *unstable.Node) (name string, line int) {
 func (r *reader) value(table, key string, line int, v *unstable.Node) {
 	name := strings.TrimPrefix(table+"."+key, ".")
 	var to any
+	if table == "log" && len(r.config.Logs) == 0 {
+		return // told at its [log]
+	}
 	if table == "log" {
 		to = r.config.Logs[len(r.config.Logs)-1].field(key)
 	} else {
