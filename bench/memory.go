@@ -27,7 +27,7 @@ func measureMemory(context.Context, *env) (section, error) {
 		if i%20 == 0 {
 			a.Outcome = tocsin.Success
 		}
-		d.Observe(a, false)
+		d.Observe(a, nil)
 	}
 	grown := heap() - before
 	said, sources := d.Bytes(), d.Len()

@@ -43,7 +43,7 @@ func TestTenMillionSources(t *testing.T) {
 		if i%16 == 5 {
 			a.Outcome = tocsin.Success
 		}
-		d.Observe(a, false)
+		d.Observe(a, nil)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
@@ -72,7 +72,7 @@ func TestOneMillionSources(t *testing.T) {
 		if i%20 == 0 {
 			a.Outcome = tocsin.Success
 		}
-		d.Observe(a, false)
+		d.Observe(a, nil)
 	}
 	if d.Len() != n || d.Bytes() > 128<<20 {
 		t.Errorf("%d sources in %d bytes, want %d in at most %d", d.Len(), d.Bytes(), n, 128<<20)
@@ -86,13 +86,13 @@ func TestFloodDoesNotHideTheOwner(t *testing.T) {
 	p.Sources = 1000
 	p.Instant = []string{"decoy"}
 	d := New(p)
-	d.Observe(attempt("S margaret", attacker, day), false)
+	d.Observe(attempt("S margaret", attacker, day), nil)
 	a := attempt("F root", attacker, day)
 	for i := range uint32(10_000) {
 		a.Source = v4(i)
-		d.Observe(a, false)
+		d.Observe(a, nil)
 	}
-	if r := d.Observe(attempt("F decoy", attacker, day.Add(time.Hour)), false); r.Decided {
+	if r := d.Observe(attempt("F decoy", attacker, day.Add(time.Hour)), nil); r.Decided {
 		t.Errorf("blocked: %v", r.Decision)
 	}
 }
@@ -104,16 +104,16 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 	for range 70_000 {
 		i++
 		a.Source = v4(i)
-		d.Observe(a, false)
+		d.Observe(a, nil)
 	}
 	if n := testing.AllocsPerRun(1000, func() {
 		i++
 		a.Source = v4(i)
-		d.Observe(a, false)
+		d.Observe(a, nil)
 		a.Outcome = tocsin.Success
-		d.Observe(a, false)
+		d.Observe(a, nil)
 		a.Outcome = tocsin.Probe
-		d.Observe(a, false)
+		d.Observe(a, nil)
 		a.Outcome = tocsin.Failure
 	}); n > 0.1 {
 		t.Errorf("%v allocations for each attempt", n)
@@ -125,7 +125,7 @@ func TestResultsAreBounded(t *testing.T) {
 	p := smallPolicy()
 	for seed := range uint64(20) {
 		d := New(p)
-		traffic(seed, 2000, func(a tocsin.Attempt, blocked bool) { checkResult(t, a, d.Observe(a, blocked)) })
+		traffic(seed, 2000, func(a tocsin.Attempt, blocked bool) { checkResult(t, a, d.Observe(a, is(blocked))) })
 		if d.Len() > p.Sources || d.successes.Len() > p.Successes || d.sprayed.Len() > p.Accounts {
 			t.Fatal("a table is over its cap")
 		}
@@ -136,7 +136,7 @@ func TestResultsAreBounded(t *testing.T) {
 func TestSameAttemptsSameDecisions(t *testing.T) {
 	x, y := New(smallPolicy()), New(smallPolicy())
 	traffic(5, 5000, func(a tocsin.Attempt, blocked bool) {
-		if r, s := x.Observe(a, blocked), y.Observe(a, blocked); r != s {
+		if r, s := x.Observe(a, is(blocked)), y.Observe(a, is(blocked)); r != s {
 			t.Fatalf("%+v: %+v and %+v", a, r, s)
 		}
 	})
@@ -161,7 +161,7 @@ func benchmark(b *testing.B, sources uint32, warm bool) {
 	a := attempt("F margaret", attacker, day)
 	for i := range min(sources, uint32(p.Sources)) {
 		a.Source = v4(i)
-		d.Observe(a, false)
+		d.Observe(a, nil)
 	}
 	b.ReportAllocs()
 	start := cpu(b)
@@ -179,7 +179,7 @@ func benchmark(b *testing.B, sources uint32, warm bool) {
 				d.Warm(batch[:])
 			}
 		}
-		d.Observe(batch[n], false)
+		d.Observe(batch[n], nil)
 		n++
 	}
 	b.ReportMetric(float64(cpu(b)-start)/float64(b.N), "cpu-ns/op")
@@ -210,6 +210,6 @@ func BenchmarkDecide(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		a.At = a.At.Add(time.Minute)
-		d.Observe(a, false)
+		d.Observe(a, nil)
 	}
 }

@@ -72,7 +72,7 @@ func play(d *Detector, steps []step) (decided []int, decisions []tocsin.Decision
 	for i, s := range steps {
 		at = at.Add(s.wait)
 		what, blocked := strings.CutPrefix(s.what, "blocked ")
-		r := d.Observe(attempt(what, attacker, at), blocked)
+		r := d.Observe(attempt(what, attacker, at), is(blocked))
 		facts |= r.Facts
 		if r.Decided {
 			decided = append(decided, i+1)
@@ -194,7 +194,7 @@ func TestBlocksDouble(t *testing.T) {
 	for range 12 {
 		for range 5 {
 			at = at.Add(time.Second)
-			if r := d.Observe(attempt("F root", attacker, at), false); r.Decided {
+			if r := d.Observe(attempt("F root", attacker, at), nil); r.Decided {
 				got = append(got, r.Decision.Until.Sub(r.Decision.At))
 				at = r.Decision.Until
 			}
@@ -212,7 +212,7 @@ func TestBlocksDouble(t *testing.T) {
 	}
 	at = at.Add(8 * 24 * time.Hour)
 	for range 5 {
-		if r := d.Observe(attempt("F root", attacker, at), false); r.Decided && r.Decision.Until.Sub(at) != 10*time.Minute {
+		if r := d.Observe(attempt("F root", attacker, at), nil); r.Decided && r.Decision.Until.Sub(at) != 10*time.Minute {
 			t.Errorf("a week later the block lasts %v", r.Decision.Until.Sub(at))
 		}
 	}
@@ -270,7 +270,7 @@ func TestOldLinesDecideNothing(t *testing.T) {
 	if r := d.Recall(attempt("S bob", attacker, day.Add(time.Minute))); !r.Facts.Has(tocsin.SuccessAfterFailures) {
 		t.Error("an old line does not tell its fact")
 	}
-	if r := d.Observe(attempt("F root", attacker, day.Add(time.Hour)), false); !r.Decided {
+	if r := d.Observe(attempt("F root", attacker, day.Add(time.Hour)), nil); !r.Decided {
 		t.Error("old lines are not remembered")
 	}
 }
@@ -288,7 +288,7 @@ func TestTentativeAndInvalidCountForNothing(t *testing.T) {
 		f := attempt("F root", attacker, day)
 		f.Source = netip.AddrPort{}
 		for _, a := range []tocsin.Attempt{a, b, c, e, f} {
-			if r := d.Observe(a, false); r.Decided {
+			if r := d.Observe(a, nil); r.Decided {
 				t.Fatalf("%+v decided", a)
 			}
 		}
@@ -308,7 +308,7 @@ func TestSources(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			d, got := New(Default()), ""
 			for i := range 5 {
-				if r := d.Observe(attempt("F root", []string{tt.a, tt.b}[i%2], day), false); r.Decided {
+				if r := d.Observe(attempt("F root", []string{tt.a, tt.b}[i%2], day), nil); r.Decided {
 					got = r.Decision.Prefix.String()
 				}
 			}
@@ -324,22 +324,22 @@ func TestForgive(t *testing.T) {
 		d := New(Default())
 		play(d, times(7, time.Second, "F root"))
 		d.Forgive(netip.MustParsePrefix(p), day.Add(time.Minute))
-		if r := d.Observe(attempt("F root", attacker, day.Add(2*time.Minute)), false); r.Decided {
+		if r := d.Observe(attempt("F root", attacker, day.Add(2*time.Minute)), nil); r.Decided {
 			t.Errorf("%s: not forgiven", p)
 		}
 		for range 3 {
-			d.Observe(attempt("F root", attacker, day.Add(3*time.Minute)), false)
+			d.Observe(attempt("F root", attacker, day.Add(3*time.Minute)), nil)
 		}
-		if r := d.Observe(attempt("F root", attacker, day.Add(4*time.Minute)), false); !r.Decided || r.Decision.Until.Sub(r.Decision.At) != 10*time.Minute {
+		if r := d.Observe(attempt("F root", attacker, day.Add(4*time.Minute)), nil); !r.Decided || r.Decision.Until.Sub(r.Decision.At) != 10*time.Minute {
 			t.Errorf("%s: %+v, want a first block: strikes are forgiven, the future is not", p, r)
 		}
 	}
 	d := New(Default())
 	for range 7 {
-		d.Observe(attempt("F root", "2001:db8::1", day), false)
+		d.Observe(attempt("F root", "2001:db8::1", day), nil)
 	}
 	d.Forgive(netip.MustParsePrefix("2001:db8::5/128"), day.Add(time.Minute))
-	if r := d.Observe(attempt("F root", "2001:db8::1", day.Add(2*time.Minute)), false); r.Decided {
+	if r := d.Observe(attempt("F root", "2001:db8::1", day.Add(2*time.Minute)), nil); r.Decided {
 		t.Error("a /128 forgives its /64")
 	}
 }
@@ -348,15 +348,15 @@ func TestShift(t *testing.T) {
 	d := New(Default())
 	epoch := time.Unix(100, 0)
 	for range 4 {
-		d.Observe(attempt("F root", attacker, epoch), false)
+		d.Observe(attempt("F root", attacker, epoch), nil)
 	}
 	d.Shift(day.Sub(epoch))
-	if r := d.Observe(attempt("F root", attacker, day.Add(time.Minute)), false); !r.Decided {
+	if r := d.Observe(attempt("F root", attacker, day.Add(time.Minute)), nil); !r.Decided {
 		t.Error("a clock that was set makes the failures before it forgotten")
 	}
 	d.Shift(-1 << 62)
 	d.Shift(1 << 62)
-	if r := d.Observe(attempt("F root", attacker, day), false); r.Decided {
+	if r := d.Observe(attempt("F root", attacker, day), nil); r.Decided {
 		t.Error("times beyond the range wrap")
 	}
 }
@@ -408,4 +408,9 @@ func TestValidate(t *testing.T) {
 	if err == nil || strings.Count(err.Error(), "\n") != 4 {
 		t.Errorf("not all five mistakes told at once: %v", err)
 	}
+}
+
+// is answers whether a source is blocked.
+func is(blocked bool) func(tocsin.Attempt) bool {
+	return func(tocsin.Attempt) bool { return blocked }
 }

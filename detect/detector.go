@@ -55,29 +55,30 @@ func (d *Detector) forgetAll(seed window.Seed) {
 }
 
 // Observe takes an attempt that happens now and returns the decision it tips
-// over, if any, and what else is worth telling. Blocked says whether the source
-// is blocked at this moment, by whomever: whoever gets in then gets no excuse.
+// over, if any, and what else is worth telling. Blocked is asked, where that
+// matters, whether the source is blocked at this moment, by whomever: whoever
+// gets in then gets no excuse. A nil blocked says never.
 //
 // The caller sees to it that a.At is now, within minutes: a block ends that much
 // after a.At, and the time in a line may be forged with the rest of it. Older
 // lines are for [Detector.Recall].
-func (d *Detector) Observe(a tocsin.Attempt, blocked bool) Result {
+func (d *Detector) Observe(a tocsin.Attempt, blocked func(tocsin.Attempt) bool) Result {
 	return d.observe(a, blocked, true)
 }
 
 // Recall takes an attempt read back from before: it is remembered, and its
 // facts are told, but an old line never leads to a block.
 func (d *Detector) Recall(a tocsin.Attempt) Result {
-	r := d.observe(a, false, false)
+	r := d.observe(a, nil, false)
 	return Result{Facts: r.Facts}
 }
 
-func (d *Detector) observe(a tocsin.Attempt, blocked, live bool) Result {
+func (d *Detector) observe(a tocsin.Attempt, blocked func(tocsin.Attempt) bool, live bool) Result {
 	key, ok := window.Key(a.Source.Addr())
 	if !ok || a.Tentative || a.Provenance < tocsin.Attested || a.Provenance > tocsin.Network {
 		return Result{}
 	}
-	o := observed{Attempt: &a, key: key, at: seconds(a.At), blocked: blocked, live: live}
+	o := observed{Attempt: &a, key: key, at: seconds(a.At), askBlocked: blocked, live: live}
 	switch a.Outcome {
 	case tocsin.Failure:
 		o.account = d.names.account(a)
@@ -95,11 +96,14 @@ func (d *Detector) observe(a tocsin.Attempt, blocked, live bool) Result {
 type observed struct {
 	*tocsin.Attempt
 	account
-	key     uint64 // of the source
-	at      uint32
-	blocked bool
-	live    bool
+	key  uint64 // of the source
+	at   uint32
+	live bool
+
+	askBlocked func(tocsin.Attempt) bool
 }
+
+func (o *observed) blocked() bool { return o.askBlocked != nil && o.askBlocked(*o.Attempt) }
 
 func (o *observed) local() bool { return o.Provenance != tocsin.Attested }
 

@@ -42,11 +42,11 @@ func (d *Detector) failure(o *observed) Result {
 // excuse reports whether a success of this very account excuses the failure: a
 // phone that still has the old password.
 func (d *Detector) excuse(o *observed) bool {
-	if o.blocked || o.tag&(nameless|unknown) != 0 || d.successes.Len() == 0 {
+	if o.tag&(nameless|unknown) != 0 || d.successes.Len() == 0 {
 		return false
 	}
 	s := d.successes.See(d.pair(o.key, o.tag))
-	if s == nil || s.local && !o.local() {
+	if s == nil || s.local && !o.local() || o.blocked() {
 		return false
 	}
 	if o.at < s.at { // told late: the mistyping just before it

@@ -40,7 +40,7 @@ func TestSnapshotCarriesOn(t *testing.T) {
 	first := New(p)
 	var now time.Time
 	traffic(1, 3000, func(a tocsin.Attempt, blocked bool) {
-		first.Observe(a, blocked)
+		first.Observe(a, is(blocked))
 		now = a.At
 	})
 	p.Seed = window.Seed{K0: 7}
@@ -56,7 +56,7 @@ func TestSnapshotCarriesOn(t *testing.T) {
 	}
 	traffic(2, 3000, func(a tocsin.Attempt, blocked bool) {
 		a.At = a.At.Add(now.Sub(day))
-		x, y := first.Observe(a, blocked), second.Observe(a, blocked)
+		x, y := first.Observe(a, is(blocked)), second.Observe(a, is(blocked))
 		if diff := cmp.Diff(x, y, cmp.Comparer(prefixEqual)); diff != "" {
 			t.Fatalf("%+v: (-without restart +with):\n%s", a, diff)
 		}
@@ -68,7 +68,7 @@ func prefixEqual(a, b tocsin.Decision) bool { return a == b }
 func TestSnapshotForgetsWhatIsOld(t *testing.T) {
 	d := New(Default())
 	for i := range uint32(100) {
-		d.Observe(attempt("F root", nth(i), day.Add(time.Duration(i)*time.Hour)), false)
+		d.Observe(attempt("F root", nth(i), day.Add(time.Duration(i)*time.Hour)), nil)
 	}
 	n := New(Default())
 	if err := n.UnmarshalBinary(d.AppendBinary(nil, day.Add(50*time.Hour+Week))); err != nil {
@@ -86,7 +86,7 @@ func TestSnapshotForgetsWhatIsOld(t *testing.T) {
 func TestSnapshotKeepsTheNewestThatFit(t *testing.T) {
 	d := New(Default())
 	for i := range uint32(100) {
-		d.Observe(attempt("F root", nth(i), day), false)
+		d.Observe(attempt("F root", nth(i), day), nil)
 	}
 	p := Default()
 	p.Sources = 10
@@ -116,7 +116,7 @@ func TestBadSnapshotChangesNothing(t *testing.T) {
 	if err := d.UnmarshalBinary(append(good[:len(good):len(good)], 0)); !errors.Is(err, ErrSnapshot) {
 		t.Errorf("a byte too many: %v", err)
 	}
-	if r := d.Observe(attempt("F root", attacker, day.Add(time.Minute)), false); !r.Decided {
+	if r := d.Observe(attempt("F root", attacker, day.Add(time.Minute)), nil); !r.Decided {
 		t.Error("bad snapshots made it forget")
 	}
 }
@@ -124,7 +124,7 @@ func TestBadSnapshotChangesNothing(t *testing.T) {
 func FuzzUnmarshalBinary(f *testing.F) {
 	d := New(smallPolicy())
 	f.Add(d.AppendBinary(nil, day))
-	traffic(3, 200, func(a tocsin.Attempt, blocked bool) { d.Observe(a, blocked) })
+	traffic(3, 200, func(a tocsin.Attempt, blocked bool) { d.Observe(a, is(blocked)) })
 	f.Add(d.AppendBinary(nil, day))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := New(smallPolicy())
@@ -144,7 +144,7 @@ func FuzzUnmarshalBinary(f *testing.F) {
 		if err := New(smallPolicy()).UnmarshalBinary(again); err != nil {
 			t.Fatal(err)
 		}
-		traffic(4, 100, func(a tocsin.Attempt, blocked bool) { checkResult(t, a, d.Observe(a, blocked)) })
+		traffic(4, 100, func(a tocsin.Attempt, blocked bool) { checkResult(t, a, d.Observe(a, is(blocked))) })
 		d.Shift(-time.Hour)
 	})
 }

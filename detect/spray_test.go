@@ -20,7 +20,7 @@ func nth(i uint32) string {
 // spray lets n sources fail once each, and returns how many facts were told.
 func spray(d *Detector, what string, n int, every time.Duration) (told int) {
 	for i := range n {
-		r := d.Observe(attempt(what, nth(uint32(i)), day.Add(time.Duration(i)*every)), false)
+		r := d.Observe(attempt(what, nth(uint32(i)), day.Add(time.Duration(i)*every)), nil)
 		if r.Facts.Has(tocsin.Spray) && !r.Decided {
 			told++
 		}
@@ -80,7 +80,7 @@ func TestSprayIsToldOnceADay(t *testing.T) {
 func TestSprayReason(t *testing.T) {
 	d := New(Default())
 	spray(d, "U nagios7", 25, time.Minute)
-	r := d.Observe(attempt("U nagios7", attacker, day.Add(time.Hour)), false)
+	r := d.Observe(attempt("U nagios7", attacker, day.Add(time.Hour)), nil)
 	// 26 sources, of which three share a bit with another.
 	if want := tocsin.Reason("one of at least 23 sources that tried nagios7 within a day (ssh)"); r.Decision.Reason != want {
 		t.Errorf("got %q, want %q", r.Decision.Reason, want)
@@ -91,7 +91,7 @@ func TestSprayReason(t *testing.T) {
 func TestOneSourceIsNoSpray(t *testing.T) {
 	d := New(Default())
 	for i := range 1000 {
-		r := d.Observe(attempt("U nagios7", attacker, day.Add(time.Duration(i)*time.Second)), false)
+		r := d.Observe(attempt("U nagios7", attacker, day.Add(time.Duration(i)*time.Second)), nil)
 		if r.Facts.Has(tocsin.Spray) {
 			t.Fatal("one source is many")
 		}
@@ -104,12 +104,12 @@ func TestRandomNamesDoNotHideASpray(t *testing.T) {
 	d := New(Default())
 	told := 0
 	for i := range 40 {
-		r := d.Observe(attempt("F margaret", nth(uint32(i)), day.Add(time.Duration(i)*time.Minute)), false)
+		r := d.Observe(attempt("F margaret", nth(uint32(i)), day.Add(time.Duration(i)*time.Minute)), nil)
 		if r.Facts.Has(tocsin.Spray) {
 			told++
 		}
 		for j := range 2000 {
-			d.Observe(attempt(fmt.Sprintf("U x%d-%d", i, j), nth(uint32(1000+j)), day.Add(time.Duration(i)*time.Minute)), false)
+			d.Observe(attempt(fmt.Sprintf("U x%d-%d", i, j), nth(uint32(1000+j)), day.Add(time.Duration(i)*time.Minute)), nil)
 		}
 	}
 	if told != 1 {

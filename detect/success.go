@@ -21,7 +21,7 @@ func (d *Detector) pair(source uint64, t tag) uint64 {
 
 func (d *Detector) success(o *observed) (facts tocsin.FactSet) {
 	s := d.sources.Get(o.key)
-	blocked := o.blocked || !o.live && s != nil && s.blockEnd > o.at
+	blocked := o.blocked() || !o.live && s != nil && s.blockEnd > o.at
 	if blocked {
 		facts = facts.With(tocsin.SuccessFromBlocked)
 	}

@@ -23,12 +23,16 @@ type Watch struct {
 	list     *blocklist.List
 	book     *sighting.Book // nil keeps none
 	shared   shared
+	blocked  func(tocsin.Attempt) bool // asks the list
 }
 
 // New joins the three; book may be nil. Proxies are the sources that stand for
 // others: reverse proxies and relays that the configuration lists.
 func New(d *detect.Detector, l *blocklist.List, book *sighting.Book, proxies []netip.Prefix) *Watch {
-	return &Watch{detector: d, list: l, book: book, shared: newShared(proxies)}
+	return &Watch{
+		detector: d, list: l, book: book, shared: newShared(proxies),
+		blocked: func(a tocsin.Attempt) bool { return l.Blocked(a.Source.Addr(), a.At) },
+	}
 }
 
 // An Event is what one attempt led to.
@@ -45,12 +49,11 @@ type Event struct {
 // its facts told, but it never leads to a block.
 func (w *Watch) Observe(a tocsin.Attempt, old bool) Event {
 	e := Event{Attempt: a}
-	blocked := w.list.Blocked(a.Source.Addr(), a.At)
 	var r detect.Result
 	if old {
 		r = w.detector.Recall(a)
 	} else {
-		r = w.detector.Observe(a, blocked)
+		r = w.detector.Observe(a, w.blocked)
 	}
 	e.Facts = r.Facts
 	if w.shared.missing(a) {
