@@ -149,11 +149,14 @@ func (g *Guard) remember(mem remembered) error {
 		if err := g.detector.UnmarshalBinary(mem.detector); err != nil {
 			g.warn(fmt.Sprintf("what sources did before cannot be read: %v", err))
 		}
+		if by := g.since.Sub(mem.Saved); by < -jump && !mem.Saved.IsZero() {
+			g.detector.Shift(by)
+		}
 	}
 	g.list = blocklist.New(g.cfg.Limits, g.cfg.Private)
 	g.list.Protect(g.protected(), g.since)
 	for _, d := range mem.decisions {
-		g.list.Decide(d, g.since)
+		g.list.Decide(rebase(d, g.since), g.since)
 	}
 	for _, r := range mem.records {
 		g.redo(r)
@@ -166,6 +169,7 @@ func (g *Guard) remember(mem remembered) error {
 
 // redo repeats a decision of before a crash.
 func (g *Guard) redo(r record) {
+	r.Decision = rebase(r.Decision, g.since)
 	switch r.Kind {
 	case decide:
 		g.list.Decide(r.Decision, g.since)
@@ -175,6 +179,20 @@ func (g *Guard) redo(r record) {
 	case end:
 		g.list.End(r.Decision.Prefix, r.Decision.Action, r.Decision.Origin, g.since)
 	}
+}
+
+// built is a time before which no clock that is right can be.
+var built = time.Date(2023, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// rebase moves a decision to the clock of now where that stands before it, as
+// after a boot without a battery, or where the clock it was taken by did: it
+// still lasts as long as it was meant to. Without, ten minutes would become
+// decades once the clock is set, and an order of a person be over.
+func rebase(d tocsin.Decision, now time.Time) tocsin.Decision {
+	if d.At.After(now.Add(jump)) || d.At.Before(built) && now.After(built) {
+		d.At, d.Until = now, now.Add(d.Until.Sub(d.At))
+	}
+	return d
 }
 
 func (g *Guard) protected() []netip.Prefix {

@@ -44,7 +44,7 @@ func (g *Guard) save() {
 	}
 	now := g.clock.now()
 	detector := g.detector.AppendBinary(nil, now)
-	err := g.state.save(header{Boot: g.boot, Marks: marks}, g.list.Decisions(now), detector)
+	err := g.state.save(header{Boot: g.boot, Saved: now, Marks: marks}, g.list.Decisions(now), detector)
 	if err != nil {
 		g.log.Error("what is remembered cannot be written down: make room, or a restart forgets it", logkey.Path, g.cfg.State, logkey.Err, err)
 		g.saveAt = now.Add(time.Minute)

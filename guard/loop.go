@@ -88,6 +88,7 @@ func (g *Guard) tick(ctx context.Context) {
 		g.log.Warn("the clock was set: moving every deadline with it", "by", jumped)
 		g.watch.Shift(jumped)
 		g.touch(now)
+		g.save() // what is on the disk ends by the old clock
 		g.mend(ctx)
 	}
 	g.list.Expire(now)
@@ -146,8 +147,10 @@ func (g *Guard) enforce(ctx context.Context, e watch.Event, read time.Time) {
 		return
 	}
 	g.write(record{Kind: decide, Decision: d}, false)
-	g.apply(ctx, e.Change)
 	g.decisions++
+	if err := g.apply(ctx, e.Change); err != nil {
+		return // told; tried again until it is in force
+	}
 	took := g.deps.Now().Sub(read)
 	word := "blocked"
 	if g.cfg.DryRun {
@@ -158,38 +161,39 @@ func (g *Guard) enforce(ctx context.Context, e watch.Event, read time.Time) {
 }
 
 // apply makes the filter enforce c. If it cannot, or if the kernel does not hold
-// what it took, everything is put there anew.
-func (g *Guard) apply(ctx context.Context, c tocsin.Change) {
+// what it took, everything is put there anew. An error says that c is not in force
+// yet: the loop goes on trying.
+func (g *Guard) apply(ctx context.Context, c tocsin.Change) error {
 	if c.Empty() {
-		return
+		return nil
 	}
 	if err := g.deps.Filter.Change(ctx, c); err != nil {
 		g.log.Error("firewall not changed: trying again as a whole", logkey.Err, err)
-		g.mend(ctx)
-		return
+		return g.mend(ctx)
 	}
 	for _, r := range c.Add {
 		held, err := g.deps.Filter.Holds(ctx, r.Prefix)
 		if err != nil || !held {
 			g.log.Error("the kernel does not hold a rule that it took: putting all there anew", logkey.Prefix, r.Prefix, logkey.Err, err)
-			g.mend(ctx)
-			return
+			return g.mend(ctx)
 		}
 	}
+	return nil
 }
 
 // mend puts all rules into the filter anew.
-func (g *Guard) mend(ctx context.Context) {
+func (g *Guard) mend(ctx context.Context) error {
 	start := g.deps.Now()
 	err := g.deps.Filter.Replace(ctx, g.list.Rules(start))
 	if err != nil {
 		g.mendAt = start.Add(mendAgain)
 		g.log.Error("firewall not mended: trying again in "+mendAgain.String(), logkey.Err, err)
-		return
+		return err
 	}
 	g.mendAt = time.Time{}
 	blocks, passes := g.list.Len()
 	g.log.Info("firewall mended", logkey.Rules, blocks+passes, logkey.Took, g.deps.Now().Sub(start))
+	return nil
 }
 
 // write appends to the decisions log. A full disk is told; the guard goes on,
@@ -198,7 +202,9 @@ func (g *Guard) write(r record, sync bool) error {
 	err := g.state.append(r, sync)
 	if err != nil {
 		g.log.Error("decision not written down: it is in force, but a restart forgets it", logkey.Path, g.cfg.State, logkey.Err, err)
-		g.dirty, g.saveAt = true, g.clock.last.Add(time.Minute)
+		if soon := g.clock.last.Add(time.Minute); !g.dirty || soon.Before(g.saveAt) {
+			g.dirty, g.saveAt = true, soon // not put off by each further one
+		}
 	}
 	return err
 }
@@ -217,9 +223,14 @@ func (g *Guard) tellAttempt(e watch.Event, old bool) {
 func (g *Guard) tellFacts(e watch.Event) {
 	a := e.Attempt
 	for _, f := range []tocsin.Fact{tocsin.SuccessAfterFailures, tocsin.SuccessFromBlocked, tocsin.Spray, tocsin.InstantAccount} {
-		if e.Facts.Has(f) {
+		if !e.Facts.Has(f) {
+			continue
+		}
+		g.metrics.facts.WithLabelValues(f.String()).Inc()
+		// Each failure on such an account is that fact: one line for a decision
+		// is enough, and who cannot be blocked does not fill our log.
+		if f != tocsin.InstantAccount || e.Decided {
 			g.log.Warn(f.String(), logkey.Service, a.Service, logkey.Source, a.Source.Addr(), logkey.Account, a.Account, "at", a.At.Format(time.RFC3339))
-			g.metrics.facts.WithLabelValues(f.String()).Inc()
 		}
 	}
 	if e.Facts.Has(tocsin.AddressMissing) {

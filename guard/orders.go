@@ -76,6 +76,10 @@ func (g *Guard) carryOut(ctx context.Context, o operator.Order) (operator.Done, 
 		d.Until = now.Add(orElse(o.For, allowFor))
 		c, v = g.list.Decide(d, now)
 	case operator.Unblock:
+		// What was blocked of an IPv6 source is its whole network.
+		if source := tocsin.SourcePrefix(d.Prefix.Addr()); source.Bits() < d.Prefix.Bits() {
+			d.Prefix = source
+		}
 		rec.Kind, d.Until = lift, now.Add(orElse(o.For, unblockFor))
 		c, v = g.watch.Unblock(d)
 	case operator.End:
@@ -110,11 +114,17 @@ func (g *Guard) takeBack(ctx context.Context, o operator.Order, d tocsin.Decisio
 
 // settle enforces and writes down.
 func (g *Guard) settle(ctx context.Context, o operator.Order, c tocsin.Change, r record) error {
-	g.apply(ctx, c)
+	failed := g.apply(ctx, c)
 	g.log.Info("order carried out", "order", string(o.Verb), logkey.Prefix, r.Decision.Prefix, logkey.Until, r.Decision.Until.Format(time.RFC3339), logkey.User, o.By)
 	g.metrics.decision(r.Decision, 0)
 	if err := g.write(r, true); err != nil {
+		if failed != nil {
+			return fmt.Errorf("neither in force nor written down: %w", errors.Join(failed, err))
+		}
 		return fmt.Errorf("it is in force, but cannot be written down and a restart would forget it: %w", err)
+	}
+	if failed != nil {
+		return fmt.Errorf("it is written down, but not in force yet: the firewall cannot be changed (%w): the guard goes on trying, see its log", failed)
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	s.parsers.stop()
 	if ctx.Err() == nil && err != nil {
-		s.guard.log.Error("log given up", logkey.Log, s.input.Name, logkey.Err, err)
+		s.guard.warn(fmt.Sprintf("%s is not read any more: %v: mend it, then restart the guard", s.input.Name, err))
 	}
 	<-ctx.Done()
 	return ctx.Err()

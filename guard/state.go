@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/internal/durable"
@@ -40,7 +41,8 @@ const stateVersion = 1
 type header struct {
 	Version   int                         `json:"version"`
 	Boot      uint64                      `json:"boot"`
-	Marks     map[string][]logsource.Mark `json:"marks"` // by source
+	Saved     time.Time                   `json:"saved,omitzero"` // by the clock of then
+	Marks     map[string][]logsource.Mark `json:"marks"`          // by source
 	Decisions int                         `json:"decisions"`
 	Detector  int                         `json:"detector_bytes"`
 }
