@@ -27,6 +27,7 @@ const (
 	maxPeers    = 16       // at once
 	requestTime = 5 * time.Second
 	answerTime  = 60 * time.Second
+	readTime    = 10 * time.Minute // for a person who pages through rules
 )
 
 // A Server listens on a Unix socket that only the guard's own user, root and
@@ -134,10 +135,23 @@ func (s *Server) serve(ctx context.Context, c *net.UnixConn, h Handler) {
 		s.reply(c, answer{Error: "request not understood: " + err.Error(), End: true})
 		return
 	}
+	// A peer that does not read on keeps neither its place nor the guard.
+	held, leave := context.WithTimeout(ctx, readTime)
+	defer leave()
+	stop := context.AfterFunc(held, func() {
+		if err := c.SetWriteDeadline(time.Now()); err != nil {
+			s.log.Debug("answer not cut short", logkey.Err, err)
+		}
+	})
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	a := answer{End: true}
-	if err := dispatch(ctx, r, who, h, c, &a); err != nil {
+	err = dispatch(ctx, r, who, h, c, &a)
+	stop()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	if err != nil {
 		a.Error = err.Error()
 	}
 	s.reply(c, a)
