@@ -70,13 +70,15 @@ func (c Client) ask(ctx context.Context, r request, each func(answer) error) err
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	if err := json.NewEncoder(conn).Encode(r); err != nil {
-		return fmt.Errorf("%s: %w", c.Path, err)
-	}
+	// A guard that refuses does not wait for the request: its answer is there.
+	unsent := json.NewEncoder(conn).Encode(r)
 	dec := json.NewDecoder(conn)
 	for {
 		var a answer
 		if err := dec.Decode(&a); err != nil {
+			if unsent != nil {
+				return fmt.Errorf("%s: %w", c.Path, unsent)
+			}
 			if errors.Is(err, io.EOF) {
 				err = errors.New("the guard hung up: look into its log")
 			}
