@@ -6,8 +6,11 @@ package power
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -106,10 +109,16 @@ func become(id *user.User, folders []string) error {
 }
 
 // give makes a folder and what lies in it the user's: the state of a guard that
-// ran as root before.
+// ran as root before. Of the files, only those that a guard could have written:
+// for nobody else's eyes, and without a second name somewhere else.
 func give(dir string, uid, gid int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
+	}
+	if shared, err := isShared(dir); err != nil {
+		return err
+	} else if shared {
+		return fmt.Errorf("%s belongs to the system: name a folder in it that is the guard's alone, such as %s", dir, filepath.Join(dir, "tocsin"))
 	}
 	if err := os.Lchown(dir, uid, gid); err != nil {
 		return err
@@ -119,13 +128,35 @@ func give(dir string, uid, gid int) error {
 		return err
 	}
 	for _, f := range files {
-		if f.Type().IsRegular() {
+		info, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if ok && info.Mode().IsRegular() && info.Mode().Perm()&0o077 == 0 && st.Nlink == 1 {
 			if err := os.Lchown(dir+"/"+f.Name(), uid, gid); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// isShared reports whether dir is one of the folders at the top, or just below
+// /var, /usr and /dev, that many programs share.
+func isShared(dir string) (bool, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return false, err
+	}
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return false, err
+	}
+	up := filepath.Dir(dir)
+	return slices.Contains([]string{"/", "/var", "/usr", "/dev"}, up), nil
 }
 
 // keep reduces every thread to caps: effective, permitted, inheritable and, so
