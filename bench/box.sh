@@ -23,6 +23,12 @@ ReadKMsg=no
 Audit=no
 END
 touch /run/systemd/journal/flushed
+# The guard takes an opened sshd as a hint of lines to come: of its own only.
+for f in /usr/sbin/sshd /usr/lib/openssh/sshd-session; do
+	[ -f "$f" ] || continue
+	cp "$f" "$dir/box/${f##*/}"
+	mount --bind "$dir/box/${f##*/}" "$f"
+done
 id tocsin >/dev/null 2>&1 || useradd -r -M -N -d /nonexistent -s /bin/false tocsin
 echo 'nameserver 198.51.100.53' >/etc/resolv.conf
 /lib/systemd/systemd-journald &

@@ -62,7 +62,7 @@ func median(r results, name, unit string) (float64, error) {
 // measureTree asks what the chain tree costs traffic that no rule names.
 func measureTree(ctx context.Context, _ *env) (section, error) {
 	const name = "BenchmarkPassing"
-	r, cmd, err := goBench(ctx, "./firewall/iptables", "^"+name+"$", "150x", 3)
+	r, cmd, err := goBench(ctx, "./firewall/iptables", "^"+name+"$", "100x", 3)
 	if err != nil {
 		return section{}, err
 	}

@@ -62,6 +62,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer done()
+	host, start := machine(ctx), time.Now() // of the program measured: others may commit meanwhile
 	var sections []section
 	for _, p := range parts {
 		if *only != "" && !strings.Contains(","+*only+",", ","+p.name+",") {
@@ -76,7 +77,7 @@ func run(ctx context.Context) error {
 		}
 		sections = append(sections, s)
 	}
-	text := page(machine(ctx), time.Now(), sections)
+	text := page(host, start, sections)
 	fmt.Println(table(sections))
 	if *out == "-" {
 		return nil

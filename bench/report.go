@@ -73,7 +73,7 @@ func page(m host, at time.Time, sections []section) string {
 			b.WriteString("\n" + strings.TrimSpace(s.detail) + "\n")
 		}
 	}
-	b.WriteString("\n## Commands\n\n```\n")
+	b.WriteString("\n## Commands\n\n```\nmake bench\nscripts/bench.sh -o - -only file,journal,rest\n")
 	for _, s := range sections {
 		for _, c := range s.commands {
 			b.WriteString(c + "\n")
