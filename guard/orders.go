@@ -40,6 +40,10 @@ func (g *Guard) do(ctx context.Context, f func(context.Context)) error {
 	return nil
 }
 
+// Alive returns once the loop has answered: a guard that takes in nothing more
+// does not protect, however well its process is.
+func (g *Guard) Alive(ctx context.Context) error { return g.do(ctx, func(context.Context) {}) }
+
 // Order implements [operator.Handler]: it returns once the order is in force in
 // the kernel and on the disk.
 func (g *Guard) Order(ctx context.Context, o operator.Order) (done operator.Done, err error) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tocsin-io/tocsin/config"
 	"github.com/tocsin-io/tocsin/guard"
 	"github.com/tocsin-io/tocsin/hostfacts"
 	"github.com/tocsin-io/tocsin/internal/logkey"
@@ -16,13 +17,35 @@ import (
 type facts struct {
 	log      *slog.Logger
 	networks bool
-	names    []string // of time servers
+	targets  []string                              // that the configuration names
+	look     func(string) (hostfacts.Facts, error) // hostfacts.Read
+	settings chan config.Config                    // taken anew
+	last     []netip.Prefix                        // what was found before
+	names    []string                              // of time servers
 	resolved []netip.Prefix
 	silent   bool // names do not resolve, and that was told
 }
 
+func newFacts(cfg config.Config, log *slog.Logger) *facts {
+	return &facts{
+		log: log, networks: cfg.OwnNetworks, targets: cfg.Targets, look: hostfacts.Read, settings: make(chan config.Config, 1),
+	}
+}
+
+// take has run go by a changed configuration.
+func (f *facts) take(cfg config.Config) {
+	select { // one that waits is overtaken by this one
+	case <-f.settings:
+	default:
+	}
+	f.settings <- cfg
+}
+
 // maxResolved bounds the addresses kept of names whose answers rotate.
 const maxResolved = 256
+
+// maxKeptFacts bounds what is kept of earlier looks while each new one fails.
+const maxKeptFacts = 4096
 
 // resolveEvery is how often names are looked up again.
 const resolveEvery = 24 * time.Hour
@@ -30,20 +53,26 @@ const resolveEvery = 24 * time.Hour
 // resolveAgain is how soon after a failure: the network may not be up yet.
 const resolveAgain = time.Minute
 
-// read asks the kernel and the usual files.
+// read asks the kernel and the usual files. What cannot be looked at now stays
+// as it was: an interrupted answer of the kernel must not leave the gateway
+// without protection.
 func (f *facts) read() []netip.Prefix {
-	facts, err := hostfacts.Read("/")
+	facts, err := f.look("/")
 	if err != nil {
 		f.log.Warn("what this device depends on is not known completely: allow what is missing by hand", logkey.Err, err)
 	}
 	f.names = facts.TimeServers
 	all := append(facts.Prefixes(f.networks), f.resolved...)
+	if err != nil && len(f.last) < maxKeptFacts {
+		all = append(all, f.last...)
+	}
 	slices.SortFunc(all, netip.Prefix.Compare)
-	return slices.Compact(all)
+	f.last = slices.Compact(all)
+	return slices.Clone(f.last)
 }
 
 // run tells g of every change until ctx ends.
-func (f *facts) run(ctx context.Context, g *guard.Guard, targets []string) error {
+func (f *facts) run(ctx context.Context, g *guard.Guard) error {
 	changed := make(chan struct{}, 1)
 	watching := make(chan error, 1)
 	go func() {
@@ -68,7 +97,10 @@ func (f *facts) run(ctx context.Context, g *guard.Guard, targets []string) error
 			continue
 		case <-changed:
 		case <-timer.C:
-			timer.Reset(f.resolve(ctx, targets))
+			timer.Reset(f.resolve(ctx))
+		case cfg := <-f.settings:
+			f.networks, f.targets, f.last = cfg.OwnNetworks, cfg.Targets, nil
+			timer.Reset(f.resolve(ctx))
 		}
 		if err := g.Protect(ctx, f.read()); err != nil {
 			f.log.Warn("what this device depends on was not taken", logkey.Err, err)
@@ -78,8 +110,8 @@ func (f *facts) run(ctx context.Context, g *guard.Guard, targets []string) error
 
 // resolve looks names up and returns when to do so again. Addresses found before
 // stay protected: a name may rotate through several.
-func (f *facts) resolve(ctx context.Context, targets []string) time.Duration {
-	found, err := hostfacts.Resolve(ctx, slices.Concat(targets, f.names))
+func (f *facts) resolve(ctx context.Context) time.Duration {
+	found, err := hostfacts.Resolve(ctx, slices.Concat(f.targets, f.names))
 	if len(f.resolved)+len(found) > maxResolved {
 		f.resolved = nil
 	}

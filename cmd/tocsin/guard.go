@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -166,7 +167,7 @@ func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.
 	if err != nil {
 		return err
 	}
-	facts := &facts{log: log, networks: cfg.OwnNetworks}
+	facts := newFacts(cfg, log)
 	gcfg.Facts = facts.read()
 	registry := prometheus.NewRegistry()
 	ready := make(chan struct{})
@@ -185,10 +186,10 @@ func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.
 	parts := []run.Part{
 		{Name: "guard", Run: g.Run},
 		{Name: "operator", Run: func(ctx context.Context) error { return server.Run(ctx, g) }},
-		{Name: "facts", Run: func(ctx context.Context) error { return facts.run(ctx, g, cfg.Targets) }},
-		{Name: "signals", Run: func(ctx context.Context) error { return reloads(ctx, f, g, in, log) }},
+		{Name: "facts", Run: func(ctx context.Context) error { return facts.run(ctx, g) }},
+		{Name: "signals", Run: func(ctx context.Context) error { return f.reloads(ctx, reloaded{g, in, facts, cfg}, log) }},
 		{Name: "settle", Run: func(ctx context.Context) error { return settle(ctx, ready, log) }},
-		{Name: "systemd", Run: func(ctx context.Context) error { return notify(ctx, ready, log) }},
+		{Name: "systemd", Run: func(ctx context.Context) error { return notify(ctx, ready, g.Alive, log) }},
 	}
 	if cfg.Metrics != "" {
 		parts = append(parts, run.Part{Name: "metrics", Run: func(ctx context.Context) error {
@@ -201,7 +202,7 @@ func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.
 
 // reloads takes the configuration anew at each SIGHUP. A file with mistakes is
 // told and changes nothing.
-func reloads(ctx context.Context, f *guardFlags, g *guard.Guard, in *inputs, log *slog.Logger) error {
+func (f *guardFlags) reloads(ctx context.Context, r reloaded, log *slog.Logger) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -213,10 +214,17 @@ func reloads(ctx context.Context, f *guardFlags, g *guard.Guard, in *inputs, log
 		}
 		told, err := daemon.SdNotify(false, daemon.SdNotifyReloading+"\nMONOTONIC_USEC="+monotonic())
 		log.Debug("reloading", "systemd", told, logkey.Err, err)
-		if err := reload(ctx, f, g, in); err != nil {
+		cfg, err := f.load()
+		if err == nil {
+			err = r.take(ctx, cfg)
+		}
+		if err != nil {
 			log.Error("configuration not taken: the old one stays in force", logkey.Err, err)
 		} else {
-			log.Info("configuration taken; state, socket, group, metrics, firewall and device need a restart")
+			log.Info("configuration taken")
+		}
+		if late := needRestart(r.cfg, cfg); err == nil && len(late) > 0 {
+			log.Warn("changed, but in force only after a restart of the guard", "settings", late)
 		}
 		if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 			log.Debug("systemd not told", logkey.Err, err)
@@ -224,21 +232,50 @@ func reloads(ctx context.Context, f *guardFlags, g *guard.Guard, in *inputs, log
 	}
 }
 
-func reload(ctx context.Context, f *guardFlags, g *guard.Guard, in *inputs) error {
-	cfg, err := f.load()
+// reloaded is what takes a changed configuration.
+type reloaded struct {
+	guard  *guard.Guard
+	inputs *inputs
+	facts  *facts
+	cfg    config.Config // of the start
+}
+
+func (r reloaded) take(ctx context.Context, cfg config.Config) error {
+	gcfg, guardInputs, _, err := r.inputs.guard(cfg)
 	if err != nil {
 		return err
 	}
-	gcfg, guardInputs, _, err := in.guard(cfg)
-	if err != nil {
+	if err := r.guard.Reload(ctx, gcfg, guardInputs); err != nil {
 		return err
 	}
-	return g.Reload(ctx, gcfg, guardInputs)
+	r.facts.take(cfg)
+	return nil
+}
+
+// needRestart names the settings that differ and that a reload does not change.
+func needRestart(old, now config.Config) (names []string) {
+	for _, one := range []struct {
+		name string
+		same bool
+	}{
+		{"guard.state", old.State == now.State}, {"guard.socket", old.Socket == now.Socket},
+		{"guard.user", old.User == now.User}, {"guard.group", old.Group == now.Group},
+		{"guard.metrics", old.Metrics == now.Metrics}, {"guard.device", old.Device == now.Device},
+		{"guard.dry_run", old.DryRun == now.DryRun}, {"firewall.backend", old.Backend == now.Backend},
+		{"firewall.table", old.Table == now.Table}, {"firewall.sample", old.Sample == now.Sample},
+		{"firewall.private", old.Private == now.Private}, {"firewall.max_blocks", old.Limits == now.Limits},
+		{"read.services", slices.Equal(old.Services, now.Services)},
+	} {
+		if !one.same {
+			names = append(names, one.name)
+		}
+	}
+	return names
 }
 
 // notify tells systemd when the guard is ready, and, where systemd asks for it,
-// that it is alive.
-func notify(ctx context.Context, ready <-chan struct{}, log *slog.Logger) error {
+// that it is alive: not the process, but what takes lines and orders.
+func notify(ctx context.Context, ready <-chan struct{}, alive func(context.Context) error, log *slog.Logger) error {
 	select {
 	case <-ready:
 	case <-ctx.Done():
@@ -261,11 +298,22 @@ func notify(ctx context.Context, ready <-chan struct{}, log *slog.Logger) error 
 			_, err := daemon.SdNotify(false, daemon.SdNotifyStopping)
 			return errors.Join(ctx.Err(), err)
 		case <-tick.C:
+			if err := within(ctx, every, alive); err != nil {
+				log.Error("the guard takes in nothing: systemd will start it anew", logkey.Err, err)
+				continue
+			}
 			if _, err := daemon.SdNotify(false, daemon.SdNotifyWatchdog); err != nil {
 				log.Debug("systemd not told that the guard lives", logkey.Err, err)
 			}
 		}
 	}
+}
+
+// within calls f with so much time.
+func within(ctx context.Context, d time.Duration, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return f(ctx)
 }
 
 // monotonic returns CLOCK_MONOTONIC in microseconds, as systemd wants it.
