@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -223,6 +224,36 @@ func TestALogGivenUpIsTold(t *testing.T) {
 		st, err := r.Status(t.Context())
 		if err != nil || !strings.Contains(strings.Join(st.Warnings, " "), "/var/log/odd is not read any more: it is a folder") {
 			t.Errorf("got %q, %v", st.Warnings, err)
+		}
+	})
+}
+
+// TestAReloadCountsNothingTwice changes the configuration while what lines told
+// is on its way to the loop.
+func TestAReloadCountsNothingTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, t.TempDir(), nil)
+		r.settle(t)
+		held, let := make(chan struct{}), make(chan struct{})
+		go func() {
+			if err := r.do(t.Context(), func(context.Context) { close(held); <-let }); err != nil {
+				t.Error(err)
+			}
+		}()
+		<-held // the loop is busy: with a mend, say
+		for i := range 3 {
+			r.lines.fail("203.0.113.7", fmt.Sprint("user", i))
+		}
+		synctest.Wait()
+		replaced := make(chan error, 1)
+		go func() { replaced <- r.replaceStreams(t.Context(), []Input{r.lines.input()}) }()
+		synctest.Wait()
+		close(let)
+		if err := <-replaced; err != nil {
+			t.Fatal(err)
+		}
+		if marks := r.reading()[0].kept(); len(marks) != 1 || marks[0][1] != 3 {
+			t.Errorf("reading goes on at %v: lines are read twice", marks)
 		}
 	})
 }

@@ -134,8 +134,13 @@ func (g *Guard) take(ctx context.Context, r reloading) {
 	r.done <- nil
 }
 
-// replaceStreams opens other inputs; those that stay resume at their marks.
-func (g *Guard) replaceStreams(inputs []Input) {
+// replaceStreams opens other inputs; those that stay resume at their marks. The
+// old ones have stopped: what they told is digested first, or it would be read
+// and counted again.
+func (g *Guard) replaceStreams(ctx context.Context, inputs []Input) error {
+	if err := g.do(ctx, g.drain); err != nil {
+		return ctx.Err() // it fails only at the end
+	}
 	marks := make(map[string][]logsource.Mark)
 	for _, s := range g.reading() {
 		marks[s.input.Name] = s.kept()
@@ -144,6 +149,19 @@ func (g *Guard) replaceStreams(inputs []Input) {
 	g.mu.Lock()
 	g.streams = streams
 	g.mu.Unlock()
+	return nil
+}
+
+// drain takes everything that was told so far.
+func (g *Guard) drain(ctx context.Context) {
+	for {
+		select {
+		case s := <-g.seen:
+			g.observe(ctx, s)
+		default:
+			return
+		}
+	}
 }
 
 // Protect sets what the machine depends on: see package hostfacts.

@@ -105,7 +105,9 @@ func (g *Guard) readers(ctx context.Context) error {
 		if err != nil || ctx.Err() != nil || next == nil {
 			return err
 		}
-		g.replaceStreams(next)
+		if err := g.replaceStreams(ctx, next); err != nil {
+			return err
+		}
 	}
 }
 
