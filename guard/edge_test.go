@@ -257,3 +257,14 @@ func TestAReloadCountsNothingTwice(t *testing.T) {
 		}
 	})
 }
+
+// TestAStateFolderOfOthers is no second guard.
+func TestAStateFolderOfOthers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, lockFile), 0o700); err != nil { // cannot be opened, even by root
+		t.Fatal(err)
+	}
+	if _, _, _, err := openState(dir); err == nil || strings.Contains(err.Error(), "another guard") || !strings.Contains(err.Error(), "state folder") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -86,7 +86,11 @@ func openState(dir string) (s *state, m remembered, warning string, err error) {
 	}
 	s = &state{dir: dir}
 	if s.unlock, err = durable.Lock(filepath.Join(dir, lockFile)); err != nil {
-		return nil, m, "", fmt.Errorf("another guard runs on this machine: %w", err)
+		var held *durable.LockedError
+		if errors.As(err, &held) {
+			return nil, m, "", fmt.Errorf("another guard runs on this machine: %w", err)
+		}
+		return nil, m, "", fmt.Errorf("state folder: %w: let the guard's user write there, or name another with state in the configuration", err)
 	}
 	if m, err = s.readSnapshot(); err != nil {
 		var newer *newerError

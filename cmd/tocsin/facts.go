@@ -75,14 +75,18 @@ func (f *facts) read() []netip.Prefix {
 func (f *facts) run(ctx context.Context, g *guard.Guard) error {
 	changed := make(chan struct{}, 1)
 	watching := make(chan error, 1)
-	go func() {
+	watch := func() {
 		watching <- hostfacts.Watch(ctx, func() {
 			select {
 			case changed <- struct{}{}:
 			default:
 			}
 		})
-	}()
+	}
+	go watch()
+	again := time.NewTimer(0)
+	again.Stop()
+	defer again.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -91,18 +95,20 @@ func (f *facts) run(ctx context.Context, g *guard.Guard) error {
 			return ctx.Err()
 		case err := <-watching:
 			if ctx.Err() == nil {
-				f.log.Warn("changes of own addresses are not seen: they are looked up once a day", logkey.Err, err)
+				f.log.Warn("changes of own addresses are not seen for a minute", logkey.Err, err)
 			}
-			watching = nil
+			again.Reset(resolveAgain)
 			continue
+		case <-again.C:
+			go watch() // what changed meanwhile is read below
 		case <-changed:
 		case <-timer.C:
 			timer.Reset(f.resolve(ctx))
 		case cfg := <-f.settings:
-			f.networks, f.targets, f.last = cfg.OwnNetworks, cfg.Targets, nil
+			f.networks, f.targets = cfg.OwnNetworks, cfg.Targets
 			timer.Reset(f.resolve(ctx))
 		}
-		if err := g.Protect(ctx, f.read()); err != nil {
+		if err := g.Protect(ctx, f.read()); err != nil && ctx.Err() == nil {
 			f.log.Warn("what this device depends on was not taken", logkey.Err, err)
 		}
 	}
