@@ -2,12 +2,16 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -28,6 +32,7 @@ const gcPercent = 400
 type scanFlags struct {
 	services []string
 	format   string
+	json     bool
 	summary  bool
 	zone     string
 }
@@ -42,11 +47,17 @@ func scanCommand() *cobra.Command {
 			"and whom a guard would have blocked.",
 		Example: "  tocsin scan /var/log/auth.log\n  journalctl -u ssh | tocsin scan --summary -\n" +
 			"  tocsin scan --service ssh --format table auth.log.*",
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return mistake("name at least one log file, or - for standard input")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	cmd.Flags().StringArrayVar(&f.services, "service", nil, "read only this service (repeatable; tocsin services lists them)")
 	cmd.Flags().StringVar(&f.format, "format", "json", "json or table")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, the summary too; the same as --format json")
 	cmd.Flags().BoolVar(&f.summary, "summary", false, "print a summary of sources, accounts and services instead")
 	cmd.Flags().StringVar(&f.zone, "zone", "Local", "time zone of stamps that name none, such as Europe/Berlin")
 	return cmd
@@ -56,6 +67,9 @@ func (f *scanFlags) run(cmd *cobra.Command, files []string) error {
 	if f.format != "json" && f.format != "table" {
 		return mistake("--format %q: write json or table", f.format)
 	}
+	if f.json && f.format != "json" {
+		return mistake("--json and --format %s: write one of them", f.format)
+	}
 	zone, err := time.LoadLocation(f.zone)
 	if err != nil {
 		return mistake("--zone %q: write a name such as Europe/Berlin or UTC", f.zone)
@@ -63,33 +77,48 @@ func (f *scanFlags) run(cmd *cobra.Command, files []string) error {
 	matcher := authlog.Default()
 	if len(f.services) > 0 {
 		if matcher, err = matcherOf(f.services); err != nil {
-			return err
+			return usageError{err}
 		}
 	}
 	debug.SetGCPercent(gcPercent)
+	// A pipe or a terminal that says nothing is waited for without a look at the
+	// context. There is nothing to put in order: a signal may end a scan at once.
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10)
 	var sink attemptSink
 	switch {
 	case f.summary:
-		sink = newSummary(out, f.format == "json" && cmd.Flags().Changed("format"))
+		sink = newSummary(out, f.json || f.format == "json" && cmd.Flags().Changed("format"))
 	case f.format == "table":
 		sink = newTableSink(out)
 	default:
 		sink = &jsonSink{w: cmd.OutOrStdout()}
 	}
 	s := scan{matcher: matcher, zone: zone, sink: sink, stdin: cmd.InOrStdin(), bar: newProgress(cmd.ErrOrStderr(), files)}
+	var unread []error
 	for _, name := range files {
-		if err := s.file(cmd.Context(), name); err != nil {
+		err := s.file(cmd.Context(), name)
+		if _, ok := errors.AsType[unreadError](err); ok {
+			unread = append(unread, err) // the other files tell what they have
+			continue
+		}
+		if err != nil {
 			s.bar.Finish()
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 	}
 	s.bar.Finish()
 	if err := sink.end(); err != nil {
 		return err
 	}
-	return out.Flush()
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return errors.Join(unread...)
 }
+
+// An unreadError is why a file was not read, or not to its end.
+type unreadError struct{ error }
 
 func matcherOf(names []string) (*authlog.Matcher, error) {
 	services := make([]tocsin.Service, len(names))
@@ -98,7 +127,7 @@ func matcherOf(names []string) (*authlog.Matcher, error) {
 	}
 	defs, err := authlog.Some(services...)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, err
 	}
 	return authlog.Compile(defs...)
 }
@@ -122,13 +151,14 @@ type scan struct {
 func (s *scan) file(ctx context.Context, name string) error {
 	r, err := s.open(name)
 	if err != nil {
-		return err
+		return unreadError{err} // it names the file
 	}
 	defer r.Close()
 	p := s.matcher.Parser(s.zone)
 	now := time.Now()
 	var lines logsource.Lines
 	number := 0
+	var unread error
 	for ctx.Err() == nil {
 		n, err := r.Read(lines.Space())
 		lines.Fill(n)
@@ -147,7 +177,8 @@ func (s *scan) file(ctx context.Context, name string) error {
 			break
 		}
 		if err != nil {
-			return err
+			unread = unreadError{fmt.Errorf("%s: after %s: %w", name, count(number, "line"), err)}
+			break
 		}
 	}
 	if text, cut, ok := lines.Rest(); ok {
@@ -160,7 +191,7 @@ func (s *scan) file(ctx context.Context, name string) error {
 	if err := s.overdue(p, number, now.AddDate(1, 0, 0)); err != nil {
 		return err
 	}
-	return ctx.Err()
+	return cmp.Or(unread, ctx.Err())
 }
 
 func (s *scan) line(p *authlog.Parser, text []byte, cut bool, number int, now time.Time) error {
