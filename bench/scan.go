@@ -75,12 +75,14 @@ func number(s string) int {
 	return n
 }
 
-func writeLog(path string, lines, sources int) error {
+// writeLog invents a log of so many sources out of a universe, so that logs of
+// few and of many have the same share of IPv6.
+func writeLog(path string, lines, sources, universe int) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	if err := logmix.Write(f, lines, sources, 1); err != nil {
+	if err := logmix.WriteOf(f, lines, sources, universe, 1); err != nil {
 		f.Close()
 		return err
 	}
@@ -90,7 +92,7 @@ func writeLog(path string, lines, sources int) error {
 // measureScan compares everything that reads a log of sshd.
 func measureScan(ctx context.Context, e *env) (section, error) {
 	log := filepath.Join(e.dir, "sshd.log")
-	if err := writeLog(log, scanLines, scanSources); err != nil {
+	if err := writeLog(log, scanLines, scanSources, scanSources); err != nil {
 		return section{}, err
 	}
 	racers := scanRacers(e, log)

@@ -21,7 +21,7 @@ func measureSources(ctx context.Context, e *env) (section, error) {
 	var ps []program
 	for _, n := range sourceCounts {
 		log := filepath.Join(e.dir, fmt.Sprintf("sources-%d.log", n))
-		if err := writeLog(log, manyLines, n); err != nil {
+		if err := writeLog(log, manyLines, n, sourceCounts[len(sourceCounts)-1]); err != nil {
 			return section{}, err
 		}
 		ps = append(ps, program{name: fmt.Sprint(n), args: []string{e.tocsin, "scan", "--summary", log}})

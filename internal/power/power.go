@@ -206,6 +206,9 @@ func all(trap uintptr, args ...uintptr) error {
 	var a [6]uintptr
 	copy(a[:], args)
 	_, _, errno := syscall.AllThreadsSyscall6(trap, a[0], a[1], a[2], a[3], a[4], a[5])
+	if errno == syscall.ENOTSUP {
+		return fmt.Errorf("this program was built with cgo and cannot change its threads: build it with CGO_ENABLED=0 (make build does)")
+	}
 	if errno != 0 {
 		return errno
 	}
