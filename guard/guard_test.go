@@ -472,6 +472,9 @@ func TestALogPutBack(t *testing.T) {
 		if n := r.metrics.services["ssh"].failures; n != 20 {
 			t.Errorf("%d failures remembered", n)
 		}
+		if n := strings.Count(r.log.String(), "block nobody"); n != 1 {
+			t.Errorf("told %d times that such lines decide nothing", n)
+		}
 	})
 }
 

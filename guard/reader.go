@@ -49,6 +49,7 @@ type stream struct {
 	lines    uint64
 	attempts uint64
 	last     time.Time
+	late     bool // a line written just now told of another time, and that was told
 }
 
 // newStreams opens inputs, which resume at their marks.
@@ -153,7 +154,13 @@ func (s *stream) line(ctx context.Context, l logsource.Line) error {
 	s.attempts += uint64(n)
 	s.last = l.Received
 	s.inFlight[l.Mark.Stream()]++
+	late := l.Live && old && !s.late
+	s.late = s.late || late
 	s.mu.Unlock()
+	if late {
+		s.guard.warn(fmt.Sprintf("%s: a line written at %s tells of %s: such lines are remembered and block nobody; if they are not old, set the clock of what writes them",
+			s.input.Name, l.Received.Format(time.RFC3339), a.At.Format(time.RFC3339)))
+	}
 	return s.guard.send(ctx, seen{attempt: a, times: n, old: old, read: l.Received, stream: s, mark: l.Mark})
 }
 
