@@ -40,9 +40,10 @@ func printStatus(w io.Writer, st operator.Status, now time.Time) error {
 		mode = ", dry run: nothing is blocked"
 	}
 	fmt.Fprintf(w, "tocsin %s, up %s%s\n", st.Version, span(now.Sub(st.Since)), mode)
-	fmt.Fprintf(w, "firewall  %s; %s, %s; mended %d times\n", st.Backend, count(st.Blocks, "block"), count(st.Passes, "pass"), st.Drifts)
+	fmt.Fprintf(w, "firewall  %s; %s, %s; mended %s\n", st.Backend, count(st.Blocks, "block"), count(st.Passes, "pass"), count(int(st.Drifts), "time"))
 	fmt.Fprintf(w, "runs as   %s, with %s\n", st.User, orDash(strings.Join(st.Power, ", ")))
-	fmt.Fprintf(w, "remembers %s in %d KiB; %d decisions since the start\n", count(st.Sources, "source"), st.MemoryBytes>>10, st.Decisions)
+	fmt.Fprintf(w, "remembers %s in %d KiB; %s since the start\n", count(st.Sources, "source"), st.MemoryBytes>>10,
+		count(int(st.Decisions), "decision"))
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "\nLOG\tTRUST\tLINES\tATTEMPTS\tLAST")
 	for _, l := range st.Logs {

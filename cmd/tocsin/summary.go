@@ -22,9 +22,11 @@ import (
 const top = 10
 
 // Bounds of what a summary remembers: beyond, the source seen longest ago is
-// forgotten, and only accounts seen before are counted.
+// forgotten, and only accounts seen before are counted. The busiest sources, of
+// which a summary tells, are seen again before so many others.
 const (
-	maxSources  = 1 << 20
+	maxSources  = 1 << 20 // by detection
+	maxTallied  = 1 << 16
 	maxAccounts = 1 << 18
 )
 
@@ -84,7 +86,7 @@ func newSummary(w *bufio.Writer, asJSON bool) *summary {
 	list := blocklist.New(blocklist.Limits{Device: maxSources, Passes: 1}, false)
 	return &summary{
 		w: w, json: asJSON, list: list, watch: watch.New(detect.New(policy), list, nil, nil),
-		waiting: make([]tocsin.Attempt, 0, batch), sources: window.New[sourceRow](maxSources, policy.Seed),
+		waiting: make([]tocsin.Attempt, 0, batch), sources: window.New[sourceRow](maxTallied, policy.Seed),
 		services: map[tocsin.Service]*outcomes{}, accounts: map[string]*outcomes{},
 		blocked: map[netip.Prefix]tocsin.Reason{}, facts: map[tocsin.Fact]int{},
 	}
@@ -233,7 +235,7 @@ func (s *summary) end() error {
 	}
 	fmt.Fprintf(w, "\nA guard would have blocked %s and stopped %s.\n", count(len(s.blocked), "source"), count(s.stopped, "attempt"))
 	for _, f := range slices.Sorted(maps.Keys(s.facts)) {
-		fmt.Fprintf(w, "Worth a look: %s, %d times.\n", f, s.facts[f])
+		fmt.Fprintf(w, "Worth a look: %s, %s.\n", f, count(s.facts[f], "time"))
 	}
 	return nil
 }
