@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -86,7 +87,7 @@ func unconfirmed(r serviceRow) string {
 	if len(r.Unconfirmed) == 0 {
 		return "-"
 	}
-	return fmt.Sprintf("%d of %s", len(r.Unconfirmed), count(r.Patterns, "form"))
+	return fmt.Sprintf("%d of %d", len(r.Unconfirmed), r.Patterns)
 }
 
 func orDash(s string) string {
@@ -97,7 +98,7 @@ func orDash(s string) string {
 }
 
 func printService(cmd *cobra.Command, r serviceRow) error {
-	w := cmd.OutOrStdout()
+	w := bufio.NewWriter(cmd.OutOrStdout()) // which keeps the first error
 	fmt.Fprintf(w, "%s: %s\nreads: %s\n", r.Name, r.Title, strings.Join(r.Reads, ", "))
 	if r.NoSuccess != "" {
 		fmt.Fprintf(w, "no successes: %s\n", r.NoSuccess)
@@ -110,5 +111,5 @@ func printService(cmd *cobra.Command, r serviceRow) error {
 	for _, n := range r.Notes {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
-	return nil
+	return w.Flush()
 }
