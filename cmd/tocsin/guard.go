@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/authlog"
 	"github.com/tocsin-io/tocsin/config"
 	"github.com/tocsin-io/tocsin/guard"
 	"github.com/tocsin-io/tocsin/internal/logkey"
@@ -99,7 +100,7 @@ func (f *guardFlags) load() (config.Config, error) {
 		return config.Config{}, fmt.Errorf("configuration: %w", err)
 	}
 	cfg, err := config.Parse(b)
-	if err != nil {
+	if err = errors.Join(err, unknownServices(cfg)); err != nil {
 		return cfg, fmt.Errorf("%s:\n%w", path, err)
 	}
 	cfg.DryRun = cfg.DryRun || f.dryRun
@@ -109,6 +110,25 @@ func (f *guardFlags) load() (config.Config, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// unknownServices finds what the configuration calls a service and is none.
+func unknownServices(cfg config.Config) error {
+	var errs []error
+	check := func(where, name string) {
+		if _, err := authlog.Some(tocsin.Service(name)); err != nil {
+			errs = append(errs, fmt.Errorf("%s: service %q is not known: see tocsin services", where, name))
+		}
+	}
+	for _, name := range cfg.Services {
+		check("read.services", name)
+	}
+	for _, l := range cfg.Logs {
+		if l.Service != "" {
+			check("[[log]] "+l.Path, l.Service)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (f *guardFlags) logger(cmd *cobra.Command) *slog.Logger {
