@@ -478,14 +478,34 @@ func TestALogPutBack(t *testing.T) {
 	})
 }
 
-func TestIsNow(t *testing.T) {
+func TestOffset(t *testing.T) {
+	now := time.Date(2023, 10, 14, 12, 0, 0, 0, time.UTC)
 	for lag, want := range map[time.Duration]bool{
 		0: true, time.Minute: true, -time.Minute: true, 5 * time.Minute: false, time.Hour: true, -2 * time.Hour: true,
 		5*time.Hour + 45*time.Minute: true, 90*time.Minute + 7*time.Minute: false, 14 * time.Hour: true, 24 * time.Hour: false, 7 * 24 * time.Hour: false,
 	} {
-		now := time.Date(2023, 10, 14, 12, 0, 0, 0, time.UTC)
-		if got := isNow(now.Add(-lag), now); got != want {
-			t.Errorf("%v late: %v", lag, got)
+		if zone, got := offset(now.Add(-lag), now); got != want || got && (zone-lag).Abs() > slack {
+			t.Errorf("%v late: zone %v, %v", lag, zone, got)
+		}
+	}
+}
+
+func TestIsNow(t *testing.T) {
+	now := time.Date(2023, 10, 14, 12, 0, 0, 0, time.UTC)
+	var back parsers
+	for m := range 15 * 60 { // a log put back at once, its oldest line first
+		if lag := time.Duration(15*60-m) * time.Minute; lag > slack && back.isNow(now.Add(-lag), now) {
+			t.Errorf("a line of %v ago is taken for one of now", lag)
+		}
+	}
+	var zoned parsers // a daemon that writes in UTC where local time is expected
+	for m := range 10 {
+		at := now.Add(time.Duration(m) * time.Minute)
+		if got := zoned.isNow(at.Add(-2*time.Hour), at); got != (m >= 5) {
+			t.Errorf("%d minutes in its zone: %v", m, got)
+		}
+		if !zoned.isNow(at, at) {
+			t.Error("another line with a right stamp is not of now")
 		}
 	}
 }

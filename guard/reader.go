@@ -34,6 +34,8 @@ type parsers struct {
 	back  *authlog.Parser
 	timer *time.Timer       // for attempts whose own line never comes
 	trust tocsin.Provenance // of the newest line
+	zone  time.Duration     // by which stamps are off, other than 0
+	since time.Time         // when they were first so, without another zone in between
 }
 
 // A stream reads one input and hands attempts to the loop.
@@ -154,7 +156,8 @@ func (s *stream) line(ctx context.Context, l logsource.Line) error {
 	s.attempts += uint64(n)
 	s.last = l.Received
 	s.inFlight[l.Mark.Stream()]++
-	late := l.Live && old && !s.late
+	_, zoned := offset(a.At, l.Received)
+	late := l.Live && old && !zoned && !s.late
 	s.late = s.late || late
 	s.mu.Unlock()
 	if late {
@@ -176,7 +179,7 @@ func (ps *parsers) parse(ctx context.Context, l logsource.Line) (a tocsin.Attemp
 		p = ps.back
 	}
 	a, n = parse(p, l)
-	old = !l.Live || !isNow(a.At, l.Received)
+	old = !l.Live || n > 0 && !ps.isNow(a.At, l.Received)
 	if !old {
 		a.At = l.Received // the writer's clock may be wrong, or the line's zone
 	}
@@ -189,19 +192,34 @@ const (
 	slack   = 2 * time.Minute  // between what happens and what is written
 	quarter = 15 * time.Minute // time zones differ by a multiple of it
 	zones   = 15 * time.Hour   // and by less than this from any clock here
+	settled = 5 * time.Minute  // how long a log must have been in another zone
 )
 
 // isNow reports whether a line that was just written tells of now. Its stamp may
 // be in another zone than its reader takes it for; but a line stamped otherwise
 // was moved here: a log put back from a backup is live to its reader, and must
-// not block anybody.
-func isNow(stamped, received time.Time) bool {
-	lag := received.Sub(stamped).Abs()
-	if lag > zones+slack {
+// not block anybody. Of such a log, too, some lines are whole quarters old, so a
+// zone counts only once the log has been in it for a while.
+func (ps *parsers) isNow(stamped, received time.Time) bool {
+	zone, ok := offset(stamped, received)
+	switch {
+	case ok && zone == 0:
+		return true
+	case !ok:
+		ps.since = time.Time{}
+		return false
+	case zone != ps.zone || ps.since.IsZero():
+		ps.zone, ps.since = zone, received
 		return false
 	}
-	rest := lag % quarter
-	return rest <= slack || quarter-rest <= slack
+	return received.Sub(ps.since) >= settled
+}
+
+// offset returns by which zone a stamp is off, and whether one explains it.
+func offset(stamped, received time.Time) (zone time.Duration, ok bool) {
+	lag := received.Sub(stamped)
+	zone = lag.Round(quarter)
+	return zone, lag.Abs() <= zones+slack && (lag-zone).Abs() <= slack
 }
 
 func (ps *parsers) stop() {
