@@ -230,7 +230,7 @@ func (s *scan) overdue(p *authlog.Parser, number int, now time.Time) error {
 }
 
 func (s *scan) open(name string) (io.ReadCloser, error) {
-	if name == "-" {
+	if name == "-" && s.stdin != os.Stdin {
 		return io.NopCloser(s.stdin), nil
 	}
 	return file.Open(name)

@@ -63,7 +63,7 @@ func servicesCommand() *cobra.Command {
 			if err := tab.Flush(); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(w, "\nUnconfirmed forms are read and told, but decide nothing. What one logs, and where: tocsin services NAME")
+			_, err := fmt.Fprintln(w, "\nUnconfirmed forms are read and told, but decide nothing. More on one: tocsin services NAME")
 			return err
 		},
 	}

@@ -110,7 +110,8 @@ func isPlain(s string) bool {
 }
 
 // tableSink prints one row each, in columns of fixed width: a table that waits
-// for its widest cell would print nothing until the end.
+// for its widest cell would print nothing until the end. They leave room for an
+// account within 100; the longest IPv6 addresses push their own row aside.
 type tableSink struct {
 	w     *bufio.Writer
 	begun bool
@@ -121,9 +122,9 @@ func newTableSink(w *bufio.Writer) *tableSink { return &tableSink{w: w} }
 func (s *tableSink) attempt(line int, a tocsin.Attempt) error {
 	if !s.begun {
 		s.begun = true
-		fmt.Fprintf(s.w, "%-8s %-19s %-10s %-8s %-39s %5s  %s\n", "LINE", "TIME", "SERVICE", "OUTCOME", "SOURCE", "PORT", "ACCOUNT")
+		fmt.Fprintf(s.w, "%-7s %-19s %-9s %-8s %-25s %5s  %s\n", "LINE", "TIME", "SERVICE", "OUTCOME", "SOURCE", "PORT", "ACCOUNT")
 	}
-	_, err := fmt.Fprintf(s.w, "%-8d %-19s %-10s %-8s %-39s %5d  %s\n", line, a.At.Format("2006-01-02 15:04:05"),
+	_, err := fmt.Fprintf(s.w, "%-7d %-19s %-9s %-8s %-25s %5d  %s\n", line, a.At.Format("2006-01-02 15:04:05"),
 		a.Service, a.Outcome, a.Source.Addr(), a.Source.Port(), account(a.Account))
 	return err
 }
