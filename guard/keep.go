@@ -43,7 +43,8 @@ func (g *Guard) save() {
 		marks[s.input.Name] = s.kept()
 	}
 	now := g.clock.now()
-	detector := g.detector.AppendBinary(nil, now)
+	// Room at once: growing would hold a large memory twice more while it copies.
+	detector := g.detector.AppendBinary(make([]byte, 0, g.detector.Bytes()/2), now)
 	err := g.state.save(header{Boot: g.boot, Saved: now, Marks: marks}, g.list.Decisions(now), detector)
 	if err != nil {
 		g.log.Error("what is remembered cannot be written down: make room, or a restart forgets it", logkey.Path, g.cfg.State, logkey.Err, err)
