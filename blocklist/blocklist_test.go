@@ -48,6 +48,7 @@ func TestWhoWins(t *testing.T) {
 		{"whose rest stays blocked", []tocsin.Decision{allow, block("203.0.113.0/24", time.Hour)}, "203.0.113.8", true, Enforced},
 		{"IPv6 by /64", []tocsin.Decision{block("2001:db8::/64", time.Hour)}, "2001:db8::abcd", true, Enforced},
 		{"private is spared", []tocsin.Decision{block("192.168.1.5/32", time.Hour)}, "192.168.1.5", false, Spared},
+		{"shared address space is spared", []tocsin.Decision{block("100.100.1.5/32", time.Hour)}, "100.100.1.5", false, Spared},
 		{"link-local is spared", []tocsin.Decision{block("fe80::/64", time.Hour)}, "fe80::1", false, Spared},
 		{"but an operator may", []tocsin.Decision{decision("192.168.1.5/32", tocsin.ByOperator, tocsin.Block, time.Hour)}, "192.168.1.5", true, Enforced},
 		{"over already", []tocsin.Decision{block("203.0.113.7/32", -time.Second)}, "203.0.113.7", false, Ended},

@@ -191,9 +191,13 @@ func (l *List) Protected(p netip.Prefix) bool {
 	})
 }
 
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
 // isPrivate reports whether p is in a range that is not routed on the internet:
-// RFC 1918, RFC 4193, link-local and loopback.
+// RFC 1918, RFC 4193, link-local, loopback, and the addresses behind a
+// provider's translation (RFC 6598), which private networks over the internet
+// use, too.
 func isPrivate(p netip.Prefix) bool {
 	a := p.Addr()
-	return a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
+	return sharedSpace.Contains(a) || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsMulticast()
 }

@@ -40,7 +40,7 @@ type Config struct {
 
 	Services []string // read; empty is all
 	Journal  string   // auto, yes or no
-	Logs     []Log    // files to read besides; with none, the well-known ones that exist
+	Logs     []Log    // files to read besides the journal and the well-known ones
 
 	Detect detect.Policy
 	Limits blocklist.Limits

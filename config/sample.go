@@ -27,9 +27,9 @@ func Sample() string {
 		fmt.Fprintf(&b, "# %s = %s\n", key, literal(s.at(&c)))
 	}
 	b.WriteString(`
-# A log file to read besides the journal. As soon as one is named here, the
-# well-known files are not looked for: name those that shall be read, too. With
-# service, the file is taken for one that only this service writes.
+# A log file to read besides the journal and the well-known files. With service,
+# the file is taken for one that only this service writes, and the well-known
+# files of that service are left alone.
 # [[log]]
 # path = "/srv/nextcloud/data/nextcloud.log"
 # service = "nextcloud"

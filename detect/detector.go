@@ -153,6 +153,18 @@ func (d *Detector) Forgive(p netip.Prefix, at time.Time) {
 	}
 }
 
+// Lapse says that the block of source p is not in force, or will not be from
+// until on: from then, its next failure may decide again.
+func (d *Detector) Lapse(p netip.Prefix, until time.Time) {
+	key, ok := window.Key(p.Addr())
+	if !ok {
+		return
+	}
+	if s := d.sources.Get(key); s != nil {
+		s.blockEnd = min(s.blockEnd, seconds(until))
+	}
+}
+
 // Shift moves every remembered time: the clock has been set by that much, and
 // the times remembered are those of the old clock.
 func (d *Detector) Shift(by time.Duration) {

@@ -88,6 +88,7 @@ type Guard struct {
 	boot     uint64
 	since    time.Time
 	kept     []tocsin.Sighting // closed, the newest
+	told     map[telling]time.Time
 
 	mu       sync.Mutex // guards the fields below
 	streams  []*stream
@@ -119,7 +120,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
 		cfg: cfg, deps: deps, log: deps.Log, clock: newClock(deps.Now, deps.Steady), state: st,
 		boot: mem.Boot + 1, since: deps.Now(), metrics: newMetrics(deps.Metrics),
 		seen: make(chan seen, 1024), orders: make(chan func(context.Context)), drops: make(chan firewall.Drop, 256),
-		drifted: make(chan struct{}, 1), reload: make(chan reloading), restart: make(chan []Input, 1),
+		drifted: make(chan struct{}, 1), told: make(map[telling]time.Time), reload: make(chan reloading), restart: make(chan []Input, 1),
 		facts: cfg.Facts,
 	}
 	if warning != "" {

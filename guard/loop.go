@@ -2,6 +2,8 @@ package guard
 
 import (
 	"context"
+	"maps"
+	"net/netip"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -229,7 +231,7 @@ func (g *Guard) tellFacts(e watch.Event) {
 		g.metrics.facts.WithLabelValues(f.String()).Inc()
 		// Each failure on such an account is that fact: one line for a decision
 		// is enough, and who cannot be blocked does not fill our log.
-		if f != tocsin.InstantAccount || e.Decided {
+		if (f != tocsin.InstantAccount || e.Decided) && g.worthTelling(f, a) {
 			g.log.Warn(f.String(), logkey.Service, a.Service, logkey.Source, a.Source.Addr(), logkey.Account, a.Account, "at", a.At.Format(time.RFC3339))
 		}
 	}
@@ -237,4 +239,35 @@ func (g *Guard) tellFacts(e watch.Event) {
 		g.warn(missingText(a))
 		g.metrics.facts.WithLabelValues(tocsin.AddressMissing.String()).Inc()
 	}
+}
+
+// A telling is a fact about a source.
+type telling struct {
+	fact   tocsin.Fact
+	source netip.Prefix
+}
+
+// Bounds of what facts may write to our log: whoever has one valid account makes
+// a fact with each log-in.
+const (
+	tellAgain = time.Hour
+	maxTold   = 1000
+)
+
+// worthTelling reports whether a fact goes to the log: once an hour of each
+// source, and at most maxTold of them. Sightings and metrics have them all.
+func (g *Guard) worthTelling(f tocsin.Fact, a tocsin.Attempt) bool {
+	now := g.clock.last
+	t := telling{f, tocsin.SourcePrefix(a.Source.Addr())}
+	if last, ok := g.told[t]; ok && now.Sub(last).Abs() < tellAgain {
+		return false
+	}
+	if len(g.told) >= maxTold {
+		maps.DeleteFunc(g.told, func(_ telling, last time.Time) bool { return now.Sub(last).Abs() >= tellAgain })
+	}
+	if len(g.told) >= maxTold {
+		return false
+	}
+	g.told[t] = now
+	return true
 }

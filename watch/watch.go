@@ -62,11 +62,27 @@ func (w *Watch) Observe(a tocsin.Attempt, old bool) Event {
 	if r.Decided {
 		e.Decided, e.Decision = true, r.Decision
 		e.Change, e.Verdict = w.list.Decide(r.Decision, a.At)
+		w.reconsider(e)
 	}
 	if w.book != nil {
 		w.book.Observe(a, e.Facts)
 	}
 	return e
+}
+
+// later is when a decision that could not be enforced is looked at again.
+const later = 10 * time.Minute
+
+// reconsider tells the detector of its blocks that are not in force: one that a
+// pass or a full list kept out, and one that made room for this. Otherwise it
+// would hold its peace until they would have ended.
+func (w *Watch) reconsider(e Event) {
+	if e.Verdict == blocklist.Passed || e.Verdict == blocklist.Full {
+		w.detector.Lapse(e.Decision.Prefix, e.Attempt.At.Add(later))
+	}
+	for _, r := range e.Change.Remove {
+		w.detector.Lapse(r.Prefix, e.Attempt.At)
+	}
 }
 
 // Warm tells which attempts are about to be observed: see

@@ -148,3 +148,37 @@ func TestShift(t *testing.T) {
 		t.Error("the block ended because the clock was set")
 	}
 }
+
+// TestAPassThatEnds blocks a source that went on guessing under it.
+func TestAPassThatEnds(t *testing.T) {
+	w, list, _ := newWatch()
+	source := netip.MustParsePrefix("198.51.100.7/32")
+	list.Decide(tocsin.Decision{Prefix: source, Action: tocsin.Pass, Origin: tocsin.ByOperator, At: noon, Until: noon.Add(time.Hour)}, noon)
+	refused, blocked := 0, time.Duration(0)
+	for after := time.Duration(0); after < 3*time.Hour && blocked == 0; after += 30 * time.Second {
+		e := w.Observe(attempt("198.51.100.7", "root", tocsin.Failure, after), false)
+		switch {
+		case e.Decided && e.Verdict == blocklist.Passed:
+			refused++
+		case e.Decided && e.Verdict == blocklist.Enforced:
+			blocked = after
+		}
+	}
+	if refused == 0 || refused > 7 || blocked < time.Hour || blocked > time.Hour+2*later {
+		t.Errorf("refused %d times, blocked after %v", refused, blocked)
+	}
+}
+
+// TestRoomIsMadeHonestly lets a source whose block made room be blocked again.
+func TestRoomIsMadeHonestly(t *testing.T) {
+	list := blocklist.New(blocklist.Limits{Device: 1}, false)
+	w := New(detect.New(detect.Default()), list, nil, nil)
+	guess(w, "198.51.100.7", 10)
+	guess(w, "198.51.100.8", 10)
+	if list.Blocked(netip.MustParseAddr("198.51.100.7"), noon.Add(time.Minute)) {
+		t.Fatal("no room was made")
+	}
+	if e := w.Observe(attempt("198.51.100.7", "root", tocsin.Failure, time.Minute), false); !e.Decided {
+		t.Error("free until its block would have ended")
+	}
+}

@@ -89,6 +89,7 @@ func (f *facts) run(ctx context.Context, g *guard.Guard) error {
 	defer again.Stop()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	answers := make(chan answer)
 	for {
 		select {
 		case <-ctx.Done():
@@ -103,10 +104,14 @@ func (f *facts) run(ctx context.Context, g *guard.Guard) error {
 			go watch() // what changed meanwhile is read below
 		case <-changed:
 		case <-timer.C:
-			timer.Reset(f.resolve(ctx))
+			go lookUp(ctx, slices.Concat(f.targets, f.names), answers)
+			timer.Reset(resolveEvery)
+			continue
+		case a := <-answers:
+			timer.Reset(f.resolve(ctx, a))
 		case cfg := <-f.settings:
 			f.networks, f.targets = cfg.OwnNetworks, cfg.Targets
-			timer.Reset(f.resolve(ctx))
+			timer.Reset(0)
 		}
 		if err := g.Protect(ctx, f.read()); err != nil && ctx.Err() == nil {
 			f.log.Warn("what this device depends on was not taken", logkey.Err, err)
@@ -114,10 +119,25 @@ func (f *facts) run(ctx context.Context, g *guard.Guard) error {
 	}
 }
 
-// resolve looks names up and returns when to do so again. Addresses found before
+// An answer is what names stand for now.
+type answer struct {
+	found []netip.Prefix
+	err   error
+}
+
+// lookUp resolves names, which may take long, and hands the answer over.
+func lookUp(ctx context.Context, names []string, answers chan<- answer) {
+	found, err := hostfacts.Resolve(ctx, names)
+	select {
+	case answers <- answer{found, err}:
+	case <-ctx.Done():
+	}
+}
+
+// resolve takes an answer and returns when to ask again. Addresses found before
 // stay protected: a name may rotate through several.
-func (f *facts) resolve(ctx context.Context) time.Duration {
-	found, err := hostfacts.Resolve(ctx, slices.Concat(f.targets, f.names))
+func (f *facts) resolve(ctx context.Context, a answer) time.Duration {
+	found, err := a.found, a.err
 	if len(f.resolved)+len(found) > maxResolved {
 		f.resolved = nil
 	}

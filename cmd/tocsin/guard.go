@@ -103,7 +103,10 @@ func (f *guardFlags) load() (config.Config, error) {
 	if err = errors.Join(err, unknownServices(cfg)); err != nil {
 		return cfg, fmt.Errorf("%s:\n%w", path, err)
 	}
-	cfg.DryRun = cfg.DryRun || f.dryRun
+	if cfg.DryRun = cfg.DryRun || f.dryRun; cfg.DryRun {
+		// What is only imagined must not be enforced at the next real start.
+		cfg.State = filepath.Join(cfg.State, "dry-run")
+	}
 	if cfg.Device == "" {
 		if cfg.Device, err = os.Hostname(); err != nil {
 			return cfg, fmt.Errorf("name of this device: %w: set device in the configuration", err)

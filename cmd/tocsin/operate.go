@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -83,11 +84,16 @@ type order struct {
 	span string
 	note string
 	end  bool
+
+	force bool
 }
 
 func (o *order) flags(cmd *cobra.Command, usual string) {
 	cmd.Flags().StringVar(&o.span, "for", "", "how long, such as 90m, 24h or 7d (default "+usual+")")
 	cmd.Flags().StringVar(&o.note, "note", "", "why, for whoever reads the rules later")
+	if cmd.Name() == "block" {
+		cmd.Flags().BoolVar(&o.force, "force", false, "block even the address that you are logged in from")
+	}
 	if cmd.Name() != "unblock" {
 		cmd.Flags().BoolVar(&o.end, "end", false, "take the order back")
 	}
@@ -106,6 +112,9 @@ func (o *order) give(cmd *cobra.Command, t talk, verb operator.Verb, what string
 	}
 	if o.end {
 		req.Verb, req.Of = operator.End, verb
+	}
+	if a, out := lockedOut(prefix, sessionSources("/proc", os.Getpid())); out && req.Verb == operator.Block && !o.force {
+		return fmt.Errorf("you are logged in from %v: this would lock you out; allow that address first, or say --force", a)
 	}
 	d, err := t.client().Order(cmd.Context(), req)
 	if err != nil {

@@ -114,6 +114,9 @@ func (f *scanFlags) run(cmd *cobra.Command, files []string) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
+	if s.read > 0 && !s.found {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s read, and none tells of a log-in; tocsin services lists what is understood.\n", count(s.read, "line"))
+	}
 	return errors.Join(unread...)
 }
 
@@ -146,6 +149,8 @@ type scan struct {
 	sink    attemptSink
 	stdin   io.Reader
 	bar     *progress
+	read    int  // lines
+	found   bool // an attempt
 }
 
 func (s *scan) file(ctx context.Context, name string) error {
@@ -188,6 +193,7 @@ func (s *scan) file(ctx context.Context, name string) error {
 		}
 	}
 	s.sink.lines(number)
+	s.read += number
 	if err := s.overdue(p, number, now.AddDate(1, 0, 0)); err != nil {
 		return err
 	}
@@ -201,6 +207,7 @@ func (s *scan) line(p *authlog.Parser, text []byte, cut bool, number int, now ti
 	a, n := p.Parse(text, now)
 	a.Provenance = tocsin.Attested // the person who scans a file vouches for it
 	for range n {
+		s.found = true
 		if err := s.sink.attempt(number, a); err != nil {
 			return err
 		}
@@ -223,6 +230,7 @@ func (s *scan) overdue(p *authlog.Parser, number int, now time.Time) error {
 			return nil
 		}
 		a.Provenance = tocsin.Attested
+		s.found = true
 		if err := s.sink.attempt(number, a); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -92,15 +93,23 @@ func (in *inputs) guard(cfg config.Config) (guard.Config, []guard.Input, *authlo
 	if journaled {
 		list = append(list, in.journal(matcher))
 	}
+	named := map[tocsin.Service]bool{}
 	for _, l := range cfg.Logs {
 		input, err := in.configured(l, matcher)
 		if err != nil {
 			return gcfg, nil, nil, err
 		}
+		if journaled && slices.Contains(generalLogs, l.Path) {
+			in.log.Warn("not read, because it repeats the journal: set journal = \"no\" to read it instead", logkey.Log, l.Path)
+			continue
+		}
+		named[input.Service] = true
 		list = append(list, input)
 	}
-	if len(cfg.Logs) == 0 {
-		list = append(list, in.wellKnown(matcher, journaled)...)
+	for _, input := range in.wellKnown(matcher, journaled) {
+		if !named[input.Service] { // the configuration knows better where it logs
+			list = append(list, input)
+		}
 	}
 	if len(list) == 0 {
 		return gcfg, nil, nil, errors.New("there is no log to read: neither a journal nor one of the usual files; name one with [[log]] in the configuration")
@@ -135,10 +144,24 @@ func (in *inputs) wellKnown(m *authlog.Matcher, journaled bool) (list []guard.In
 		}
 	}
 	for _, d := range m.Definitions() {
-		for _, pattern := range d.Files {
+		for _, pattern := range distinct(d.Files) {
 			if found, err := filepath.Glob(filepath.Dir(pattern)); err == nil && len(found) > 0 && worth(pattern) {
 				list = append(list, in.file(pattern, d.Name))
 			}
+		}
+	}
+	return list
+}
+
+// distinct leaves out what another pattern of the list covers: no file is read
+// twice.
+func distinct(patterns []string) (list []string) {
+	for i, p := range patterns {
+		if !slices.ContainsFunc(patterns, func(q string) bool {
+			covers, err := filepath.Match(q, p)
+			return err == nil && covers && q != p
+		}) && !slices.Contains(patterns[:i], p) {
+			list = append(list, p)
 		}
 	}
 	return list
