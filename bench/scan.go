@@ -16,7 +16,7 @@ import (
 const (
 	scanLines   = 300_000
 	scanSources = 4_433 // as the log that the shares of logmix come from, scaled up
-	scanRounds  = 9
+	scanRounds  = 30
 	slowRounds  = 2 // of a program that takes ten seconds
 )
 

@@ -11,7 +11,7 @@ import (
 // come at least once.
 const (
 	manyLines    = 2_000_000
-	sourceRounds = 5
+	sourceRounds = 8
 )
 
 var sourceCounts = []int{4_000, 40_000, 400_000}
