@@ -13,6 +13,7 @@ const (
 	Spray                     // many sources try one account
 	AddressMissing            // all attempts of a service share one private or proxy source
 	InstantAccount            // tried an account that is a decision by itself
+	BlockedHere               // this device blocked the source
 )
 
 var factWords = [...]string{
@@ -21,6 +22,7 @@ var factWords = [...]string{
 	Spray:                "many sources on one account",
 	AddressMissing:       "real address missing",
 	InstantAccount:       "account that nobody honest uses",
+	BlockedHere:          "blocked by this device",
 }
 
 // String returns the words that the command line and the wire use.

@@ -23,32 +23,36 @@ var tiers = [][]string{
 	{"."},               // 0 the words
 	{"internal/logkey"}, // 0 plumbing
 	{"internal/nflog", "internal/power", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet"}, // 0
-	{"internal/testjournal"},                                      // 0
-	{"internal/window", "internal/accounts"},                      // 1 pure: bounded counts, names everybody knows
-	{"authlog", "sighting", "blocklist", "firewall", "logsource"}, // 1 pure
-	{"authlog/logmix"},                                            // 1 made-up logs for benchmarks
-	{"detect"},                                                    // 2 pure: one device
-	{"watch"},                                                     // 3 pure: one device, composed
-	{"firewall/firewalltest"},                                     // 4 conformance suites
+	{"internal/testjournal"}, // 0
+	{"internal/window", "internal/accounts", "internal/nettable"},                     // 1 pure: bounded counts, names everybody knows, address → network
+	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"}, // 1 pure
+	{"authlog/logmix"},   // 1 made-up logs for benchmarks
+	{"detect", "quorum"}, // 2 pure: one device; witnesses
+	{"watch", "fleet"},   // 3 pure: one device, and all of them, composed
+	{"replay", "firewall/firewalltest", "store/storetest"},                  // 4 a trace through both; conformance suites
 	{"firewall/nft", "firewall/iptables", "firewall/memory"},                // 5 adapters
 	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"}, // 5 adapters
-	{"operator"},                    // 6 the control socket
-	{"config"},                      // 7
-	{"guard"},                       // 8
-	{"cmd/tocsin", "bench", "demo"}, // 9
+	{"store/sqlite", "keys"},                                                // 5 adapters
+	{"feed/fanout"},                                                         // 6 bytes to many connections
+	{"operator", "api", "feed"},                                             // 6 protocols: the control socket, the hub's API, signed frames
+	{"config", "sim"},                                                       // 7
+	{"guard", "hub"},                                                        // 8
+	{"cmd/tocsin", "bench", "demo"},                                         // 9
 }
 
 // pure packages take time as a value, and import from the standard library
 // only what pureStd lists: no clock, no files, no sockets, no log.
 var (
 	pure = []string{
-		".", "internal/window", "internal/accounts", "authlog", "sighting", "blocklist", "firewall", "logsource", "detect", "watch",
+		".", "internal/window", "internal/accounts", "internal/nettable", "authlog", "sighting", "blocklist", "ruleset",
+		"firewall", "logsource", "store", "detect", "quorum", "watch", "fleet", "replay",
 	}
 	pureStd = []string{
-		"bytes", "cmp", "container/heap", "context", "crypto/hmac", "crypto/sha256",
+		"bytes", "cmp", "container/heap", "context", "crypto/ed25519", "crypto/hmac", "crypto/sha256",
 		"encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt",
-		"hash/maphash", "iter", "maps", "math", "math/bits", "net/netip", "slices", "sort",
+		"hash/maphash", "io", "iter", "maps", "math", "math/bits", "net/netip", "slices", "sort",
 		"strconv", "strings", "sync", "time", "unicode/utf8", "unsafe",
+		"github.com/klauspost/compress/zstd", // bytes to bytes: snapshots and packed tables
 	}
 )
 

@@ -17,6 +17,15 @@ type ID struct {
 // owner can compare.
 type AccountTag string
 
+// Tried is what became of one account within a [Sighting]. A success excuses
+// only failures of the same account, so the hub must know them apart.
+type Tried struct {
+	Tag       AccountTag
+	Failures  uint32
+	Successes uint32
+	Unknown   bool // the service said that it has no such account
+}
+
 // A Sighting is what a device tells the hub: one source's attempts on one
 // service within a window.
 type Sighting struct {
@@ -28,8 +37,8 @@ type Sighting struct {
 	Failures    uint32
 	Successes   uint32
 	Probes      uint32
-	Dropped     uint32       // packets that the kernel dropped, by sample: a lower bound
-	Accounts    []AccountTag // in the order tried, bounded
-	Provenance  Provenance   // the weakest of the attempts
+	Dropped     uint32     // packets that the kernel dropped, by sample: a lower bound
+	Accounts    []Tried    // in the order first tried, bounded: the counts above may hold more
+	Provenance  Provenance // the weakest of the attempts
 	Facts       FactSet
 }

@@ -11,6 +11,7 @@ package sighting
 import (
 	"container/heap"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -97,7 +98,7 @@ func (b *Book) Observe(a tocsin.Attempt, facts tocsin.FactSet) {
 	w.Provenance = max(w.Provenance, provenance)
 	w.Facts |= facts
 	if a.Account != "" {
-		w.name(b.tags.tag(a.Account))
+		w.name(b.tags.tag(a.Account), a)
 	}
 	if facts != 0 {
 		b.hurry(w)
@@ -211,16 +212,24 @@ func (b *Book) close(w *window) {
 	b.closed = append(b.closed, w.Sighting)
 }
 
-// name adds an account that was tried, once each, as far as there is room.
-func (w *window) name(t tocsin.AccountTag) {
-	for _, have := range w.Accounts {
-		if have == t {
+// name adds what became of an account, as far as there is room.
+func (w *window) name(t tocsin.AccountTag, a tocsin.Attempt) {
+	i := slices.IndexFunc(w.Accounts, func(have tocsin.Tried) bool { return have.Tag == t })
+	if i < 0 {
+		if len(w.Accounts) >= MaxAccounts {
 			return
 		}
+		i = len(w.Accounts)
+		w.Accounts = append(w.Accounts, tocsin.Tried{Tag: t})
 	}
-	if len(w.Accounts) < MaxAccounts {
-		w.Accounts = append(w.Accounts, t)
+	tried := &w.Accounts[i]
+	switch a.Outcome {
+	case tocsin.Failure:
+		add(&tried.Failures, 1)
+	case tocsin.Success:
+		add(&tried.Successes, 1)
 	}
+	tried.Unknown = tried.Unknown || a.Unknown
 }
 
 // add counts up and stays at the largest number, rather than starting over.

@@ -45,7 +45,7 @@ func TestAttemptsAddUp(t *testing.T) {
 		ID:     tocsin.ID{Device: "nas", Boot: 7, Counter: 1},
 		Source: netip.MustParsePrefix("2001:db8::/64"), Port: 40000, Service: "ssh",
 		First: day, Last: day.Add(3 * time.Second), Failures: 3, Successes: 1, Probes: 1,
-		Accounts: []tocsin.AccountTag{"root", Tag([]byte("key"), "margaret")}, Provenance: tocsin.Local,
+		Accounts: []tocsin.Tried{{Tag: "root", Failures: 2}, {Tag: Tag([]byte("key"), "margaret"), Failures: 1}}, Provenance: tocsin.Local,
 	}}
 	if diff := cmp.Diff(want, b.Take(day.Add(10*time.Second)), equal); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -146,7 +146,7 @@ func TestOneWindowTellsTheFirstAccounts(t *testing.T) {
 		b.Observe(failure(fmt.Sprintf("user%d", i), "192.0.2.1", 0), 0)
 	}
 	got := b.Flush()
-	if len(got) != 1 || len(got[0].Accounts) != MaxAccounts || got[0].Accounts[0] != Tag([]byte("key"), "user0") {
+	if len(got) != 1 || len(got[0].Accounts) != MaxAccounts || got[0].Accounts[0].Tag != Tag([]byte("key"), "user0") {
 		t.Errorf("got %+v", got)
 	}
 }

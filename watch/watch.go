@@ -63,6 +63,9 @@ func (w *Watch) Observe(a tocsin.Attempt, old bool) Event {
 		e.Decided, e.Decision = true, r.Decision
 		e.Change, e.Verdict = w.list.Decide(r.Decision, a.At)
 		w.reconsider(e)
+		if e.Verdict == blocklist.Enforced {
+			e.Facts = e.Facts.With(tocsin.BlockedHere)
+		}
 	}
 	if w.book != nil {
 		w.book.Observe(a, e.Facts)
