@@ -32,7 +32,7 @@ var tiers = [][]string{
 	{"replay", "firewall/firewalltest", "store/storetest"},                  // 4 a trace through both; conformance suites
 	{"firewall/nft", "firewall/iptables", "firewall/memory"},                // 5 adapters
 	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"}, // 5 adapters
-	{"store/sqlite", "keys"},                                                // 5 adapters
+	{"store/sqlite", "keys", "spool"},                                       // 5 adapters
 	{"feed/fanout"},                                                         // 6 bytes to many connections
 	{"operator", "api", "feed"},                                             // 6 protocols: the control socket, the hub's API, signed frames
 	{"config", "sim"},                                                       // 7
