@@ -14,6 +14,7 @@ import (
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/blocklist"
 	"github.com/tocsin-io/tocsin/detect"
+	"github.com/tocsin-io/tocsin/internal/accounts"
 	"github.com/tocsin-io/tocsin/sighting"
 )
 
@@ -23,6 +24,7 @@ type Watch struct {
 	list     *blocklist.List
 	book     *sighting.Book // nil keeps none
 	shared   shared
+	welcome  welcome
 	blocked  func(tocsin.Attempt) bool // asks the list
 }
 
@@ -30,7 +32,7 @@ type Watch struct {
 // others: reverse proxies and relays that the configuration lists.
 func New(d *detect.Detector, l *blocklist.List, book *sighting.Book, proxies []netip.Prefix) *Watch {
 	return &Watch{
-		detector: d, list: l, book: book, shared: newShared(proxies),
+		detector: d, list: l, book: book, shared: newShared(proxies), welcome: newWelcome(accounts.Guests()),
 		blocked: func(a tocsin.Attempt) bool { return l.Blocked(a.Source.Addr(), a.At) },
 	}
 }
@@ -67,6 +69,7 @@ func (w *Watch) Observe(a tocsin.Attempt, old bool) Event {
 			e.Facts = e.Facts.With(tocsin.BlockedHere)
 		}
 	}
+	w.welcome.note(a, e.Facts, e.Decided)
 	if w.book != nil {
 		w.book.Observe(a, e.Facts)
 	}
