@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -62,12 +63,15 @@ type welcome struct {
 // note remembers the source of a log-in, or forgets one that turned out to be an
 // attacker.
 func (w *welcome) note(a tocsin.Attempt, facts tocsin.FactSet, decided bool) {
+	if a.Outcome != tocsin.Success && !decided {
+		return
+	}
 	p := tocsin.SourcePrefix(a.Source.Addr())
 	if decided || facts.Has(tocsin.SuccessAfterFailures) || facts.Has(tocsin.SuccessFromBlocked) {
 		delete(w.last, p)
 		return
 	}
-	if a.Outcome != tocsin.Success || a.Provenance != tocsin.Attested || a.Tentative || a.Account == "" || w.guests[a.Account] {
+	if a.Provenance != tocsin.Attested || a.Tentative || a.Account == "" || w.guests[a.Account] {
 		return
 	}
 	if _, known := w.last[p]; !known && len(w.last) >= maxWelcome {
@@ -92,16 +96,18 @@ func (w *welcome) inside(p netip.Prefix, at time.Time) bool {
 	return false
 }
 
-// Welcome returns the sources that somebody who belongs here lately logged in
-// from, in order.
-func (w *Watch) Welcome(at time.Time) (list []netip.Prefix) {
-	for p, t := range w.welcome.last {
-		if at.Sub(t) < welcomeSpan {
-			list = append(list, p)
+// Welcome returns the sources that somebody who belongs here last logged in
+// from, and when: to be remembered over a restart.
+func (w *Watch) Welcome() map[netip.Prefix]time.Time { return maps.Clone(w.welcome.last) }
+
+// SetWelcome takes what Welcome returned.
+func (w *Watch) SetWelcome(last map[netip.Prefix]time.Time) {
+	clear(w.welcome.last)
+	for p, t := range last {
+		if len(w.welcome.last) < maxWelcome {
+			w.welcome.last[p] = t
 		}
 	}
-	slices.SortFunc(list, netip.Prefix.Compare)
-	return list
 }
 
 // newWelcome returns an empty memory; guests are accounts whose log-in proves
@@ -113,4 +119,3 @@ func newWelcome(guests []string) welcome {
 	}
 	return w
 }
-

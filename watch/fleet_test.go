@@ -101,7 +101,7 @@ func TestTheWelcomeAreBounded(t *testing.T) {
 		a.Source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}), 1)
 		w.Observe(a, false)
 	}
-	if n := len(w.Welcome(noon.Add(time.Hour))); n != maxWelcome {
+	if n := len(w.Welcome()); n != maxWelcome {
 		t.Errorf("%d remembered", n)
 	}
 }
