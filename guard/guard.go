@@ -68,6 +68,7 @@ type Deps struct {
 	Version string
 	User    string   // whom the guard runs as, for people
 	Power   []string // capabilities it has, for people
+	Hub     *Hub     // whom it belongs to; nil is nobody
 	// Ready is called once, when logs are read and rules are in force.
 	Ready func()
 }
@@ -88,6 +89,7 @@ type Guard struct {
 	boot     uint64
 	since    time.Time
 	kept     []tocsin.Sighting // closed, the newest
+	fleet    fleet
 	told     map[telling]time.Time
 
 	mu       sync.Mutex // guards the fields below
@@ -130,6 +132,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
 		return nil, errors.Join(err, st.close())
 	}
 	g.streams = g.newStreams(deps.Inputs, mem.Marks)
+	if err := g.loadLists(); err != nil {
+		return nil, errors.Join(err, st.close())
+	}
 	if err := deps.Filter.Replace(ctx, g.list.Rules(g.since)); err != nil {
 		return nil, errors.Join(fmt.Errorf("put the rules into force: %w", err), st.close())
 	}
@@ -164,6 +169,7 @@ func (g *Guard) remember(mem remembered) error {
 	}
 	g.book = newBook(key, g.cfg.Device, g.boot)
 	g.watch = watch.New(g.detector, g.list, g.book, g.cfg.Proxies)
+	g.watch.SetWelcome(mem.Welcome)
 	g.dirty = len(mem.records) > 0
 	return nil
 }
@@ -240,6 +246,8 @@ func (g *Guard) Run(ctx context.Context) error {
 		}})
 	}
 	err := run.All(ctx, g.log, parts...)
+	g.keep(g.book.Flush())
+	g.saveLists(g.clock.last, true)
 	g.save()
 	return errors.Join(err, g.state.close())
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,8 +28,11 @@ import (
 // maxKept bounds the sightings kept until a hub asks for them.
 const maxKept = 10_000
 
-// keep holds closed sightings, the newest.
+// keep holds closed sightings, the newest, and tells them the hub.
 func (g *Guard) keep(sightings []tocsin.Sighting) {
+	if g.deps.Hub != nil && len(sightings) > 0 {
+		g.deps.Hub.Tell(sightings)
+	}
 	g.kept = append(g.kept, sightings...)
 	if over := len(g.kept) - maxKept; over > 0 {
 		g.kept = slices.Delete(g.kept, 0, over)
@@ -45,13 +49,25 @@ func (g *Guard) save() {
 	now := g.clock.now()
 	// Room at once: growing would hold a large memory twice more while it copies.
 	detector := g.detector.AppendBinary(make([]byte, 0, g.detector.Bytes()/2), now)
-	err := g.state.save(header{Boot: g.boot, Saved: now, Marks: marks}, g.list.Decisions(now), detector)
+	h := header{Boot: g.boot, Saved: now, Marks: marks, Welcome: g.watch.Welcome()}
+	err := g.state.save(h, g.own(now), detector)
 	if err != nil {
 		g.log.Error("what is remembered cannot be written down: make room, or a restart forgets it", logkey.Path, g.cfg.State, logkey.Err, err)
 		g.saveAt = now.Add(time.Minute)
 		return
 	}
 	g.dirty = false
+}
+
+// own returns the decisions that are not the fleet's: those are in its lists.
+func (g *Guard) own(now time.Time) iter.Seq[tocsin.Decision] {
+	return func(yield func(tocsin.Decision) bool) {
+		for d := range g.list.Decisions(now) {
+			if d.Origin != tocsin.ByFleet && !yield(d) {
+				return
+			}
+		}
+	}
 }
 
 const keyBytes = 32
@@ -122,9 +138,11 @@ func (g *Guard) take(ctx context.Context, r reloading) {
 		r.done <- fmt.Errorf("carry the memory over: %w", err)
 		return
 	}
+	welcome := g.watch.Welcome()
 	g.detector = next
 	g.cfg.Policy, g.cfg.Protect, g.cfg.Proxies = r.cfg.Policy, r.cfg.Protect, r.cfg.Proxies
 	g.watch = watch.New(g.detector, g.list, g.book, g.cfg.Proxies)
+	g.watch.SetWelcome(welcome)
 	g.apply(ctx, g.list.Protect(g.protected(), now))
 	select { // a restart that waits is overtaken by this one
 	case <-g.restart:

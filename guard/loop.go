@@ -98,6 +98,7 @@ func (g *Guard) tick(ctx context.Context) {
 		g.keep(g.book.Take(now))
 	}
 	if g.dirty && !g.saveAt.After(now) {
+		g.saveLists(now, true)
 		g.save()
 	}
 	if !g.mendAt.IsZero() && !g.mendAt.After(now) {
@@ -132,6 +133,9 @@ func (g *Guard) observe(ctx context.Context, s seen) {
 		if e.Decided {
 			g.enforce(ctx, e, s.read)
 		}
+	}
+	if due, ok := g.book.Due(); ok && !due.After(now) {
+		g.keep(g.book.Take(now)) // a fact is not kept waiting
 	}
 	g.touch(now)
 	if s.stream != nil {

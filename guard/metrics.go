@@ -20,6 +20,7 @@ type metrics struct {
 	enforce   prometheus.Histogram
 	dropped   prometheus.Counter
 	drifts    prometheus.Counter
+	fleet     prometheus.Counter
 	blocks    prometheus.Gauge
 	passes    prometheus.Gauge
 	sources   prometheus.Gauge
@@ -50,13 +51,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		drifts: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tocsin_drifts_total", Help: "Times that somebody else changed the firewall and it was mended.",
 		}),
+		fleet: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tocsin_fleet_rules_total", Help: "Rules that the hub's lists added or renewed.",
+		}),
 		blocks:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_blocks", Help: "Blocks in force."}),
 		passes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_passes", Help: "Passes in force."}),
 		sources:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_sources", Help: "Sources remembered."}),
 		services: make(map[tocsin.Service]*tally),
 	}
 	if r != nil {
-		r.MustRegister(m.attempts, m.decisions, m.facts, m.enforce, m.dropped, m.drifts, m.blocks, m.passes, m.sources)
+		r.MustRegister(m.attempts, m.decisions, m.facts, m.enforce, m.dropped, m.drifts, m.fleet, m.blocks, m.passes, m.sources)
 	}
 	return m
 }

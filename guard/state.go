@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -43,6 +44,7 @@ type header struct {
 	Boot      uint64                      `json:"boot"`
 	Saved     time.Time                   `json:"saved,omitzero"` // by the clock of then
 	Marks     map[string][]logsource.Mark `json:"marks"`          // by source
+	Welcome   map[netip.Prefix]time.Time  `json:"welcome,omitempty"`
 	Decisions int                         `json:"decisions"`
 	Detector  int                         `json:"detector_bytes"`
 }

@@ -71,6 +71,10 @@ func New(key []byte, device tocsin.DeviceID, boot uint64, caps Caps) *Book {
 	return &Book{caps: caps, tags: newTagger(key), id: tocsin.ID{Device: device, Boot: boot}, open: map[place]*window{}}
 }
 
+// Rekey has account names keyed by another key from now on. Windows that are
+// open keep the tags they have: take them first.
+func (b *Book) Rekey(key []byte) { b.tags = newTagger(key) }
+
 // Observe adds an attempt and what was found out about it. An attempt that is
 // tentative, or whose provenance is not known, counts as hearsay: it is told as
 // [tocsin.Network], which never decides alone.
