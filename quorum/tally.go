@@ -1,0 +1,194 @@
+// Package quorum decides at the hub whom to block: for one owner, by what all of
+// the owner's devices saw together, and for everybody, by what independent
+// witnesses agree on. It promises that no one owner and no two networks can have
+// an address blocked at a stranger's, that who got in somewhere is not blocked
+// there for the mistakes of others, and that its memory stays bounded whatever
+// devices send.
+//
+// It is pure: time comes from what the hub stamped, so the same log always gives
+// the same rulings. It enforces nothing and does not know the allowlist: that is
+// kept by fleet, which tells it what was refused. The rules are explained in
+// docs/adr/0064 to 0066, what a wrong block costs in docs/quorum.md.
+package quorum
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/internal/window"
+)
+
+// A Ruling is a decision of the hub for the devices of Owner; "" is everybody's.
+// Its Origin is [tocsin.ByFleet].
+type Ruling struct {
+	Owner tocsin.OwnerID
+	tocsin.Decision
+}
+
+// A Tally remembers what each source did, at each owner and to all. Make one
+// with [New]. It is not safe for concurrent use.
+type Tally struct {
+	policy Policy
+	limits limits
+	shared prefixes
+
+	owners    map[tocsin.OwnerID]uint32 // number of an owner, from 1
+	standings []owner                   // by number - 1
+	devices   *window.Table[device]
+	pairs     *window.Table[pair]    // by source and owner
+	sources   *window.Table[source]  // by source: what all saw
+	successes *window.Table[success] // by source, owner and account
+	friends   *window.Table[friends] // by source: who vouches, and who lost sessions
+	known     *window.Table[visit]   // by source and device: got in from there
+}
+
+// New returns an empty Tally for policy p, which should be one that
+// [Policy.Validate] accepts; what is beyond the bounds is cut to them.
+func New(p Policy) *Tally {
+	bound := func(n int) int { return min(max(n, 1), maxEntries) }
+	return &Tally{
+		policy: p, limits: newLimits(p), shared: newPrefixes(p.Shared),
+		owners:    map[tocsin.OwnerID]uint32{},
+		devices:   window.NewHashed[device](bound(p.Devices)),
+		pairs:     window.NewHashed[pair](bound(p.Pairs)),
+		sources:   window.New[source](bound(p.Sources), p.Seed),
+		successes: window.NewHashed[success](bound(p.Successes)),
+		friends:   window.New[friends](bound(p.Friends), p.Seed),
+		known:     window.NewHashed[visit](bound(p.Successes)),
+	}
+}
+
+// Observe takes what the hub received, once each and in the order of receipt,
+// and returns what follows from it: a ruling for the reporter's owner, one for
+// everybody, and passes for owners that vouch for a source that is blocked for
+// everybody. It is mostly nothing.
+func (t *Tally) Observe(r tocsin.Received) []Ruling {
+	o, ok := t.observed(&r)
+	if !ok {
+		return nil
+	}
+	var rulings []Ruling
+	if o.owner != 0 {
+		rulings = t.atOwner(&o, rulings)
+	}
+	return t.atAll(&o, rulings)
+}
+
+// observed is a sighting and what was found out about it.
+type observed struct {
+	*tocsin.Received
+	key    uint64 // of the source
+	pair   uint64 // of the source at the owner
+	device uint64
+	owner  uint32 // number, 0 is none
+	now    uint32 // by the hub's clock
+	last   uint32 // of what is told, by the hub's clock, at most a week ago
+	short  bool   // the source is shared: no long block
+	local  bool   // any user of the device could have written it
+
+	points int  // what its unexcused failures weigh
+	benign bool // somebody got in who belongs there
+	strong bool // this device decided by itself
+	person bool // no more than a person's failing on one account
+	live   bool // happened just now: may decide
+}
+
+// fresh is how old what a device did may be for its decision to bind others, in
+// seconds.
+const fresh = 600
+
+func (t *Tally) observed(r *tocsin.Received) (observed, bool) {
+	key, ok := sourceKey(r.Source)
+	if !ok || r.Suspect || r.Provenance < tocsin.Attested || r.Provenance >= tocsin.Network {
+		return observed{}, false
+	}
+	o := observed{
+		Received: r, key: key, now: seconds(r.At),
+		device: t.policy.Seed.HashBytes([]byte(r.ID.Device)),
+		owner:  t.ownerNumber(r.Owner),
+		local:  r.Provenance == tocsin.Local,
+		short:  t.shared.contains(r.Source.Addr()),
+	}
+	o.last = min(max(seconds(r.Last.Add(-r.Offset)), o.now-min(o.now-1, weekSeconds-1)), o.now)
+	o.live = r.Channel != tocsin.Imported
+	o.strong = o.live && r.Facts.Has(tocsin.BlockedHere) && o.now-o.last < fresh
+	o.pair = t.policy.Seed.Hash2(key, uint64(o.owner))
+	return o, true
+}
+
+// sourceKey returns the key of a prefix that may be blocked: one IPv4 address or
+// one /64, of the public network.
+func sourceKey(p netip.Prefix) (uint64, bool) {
+	a := p.Addr()
+	if !a.IsValid() || a.Is4In6() || p != tocsin.SourcePrefix(a) || !public(a) {
+		return 0, false
+	}
+	return window.Key(a)
+}
+
+var carrier = netip.MustParsePrefix("100.64.0.0/10")
+
+func public(a netip.Addr) bool {
+	if a.Is4() {
+		first := a.As4()[0]
+		if first == 0 || first >= 224 || carrier.Contains(a) {
+			return false
+		}
+	}
+	return a.IsGlobalUnicast() && !a.IsPrivate()
+}
+
+// ruling makes a ruling about the source of o.
+func (o *observed) ruling(owner tocsin.OwnerID, action tocsin.Action, length time.Duration, reason tocsin.Reason) Ruling {
+	return ruling(owner, o.key, action, o.At, length, reason)
+}
+
+func ruling(owner tocsin.OwnerID, key uint64, action tocsin.Action, at time.Time, length time.Duration, reason tocsin.Reason) Ruling {
+	return Ruling{Owner: owner, Decision: tocsin.Decision{
+		Prefix: window.Prefix(key), Action: action, At: at, Until: at.Add(length), Origin: tocsin.ByFleet, Reason: reason,
+	}}
+}
+
+// Refused says that r was not enforced, or will not be from until on: the next
+// sighting may rule again.
+func (t *Tally) Refused(r Ruling, until time.Time) {
+	key, ok := sourceKey(r.Prefix)
+	if !ok {
+		return
+	}
+	end := seconds(until)
+	if r.Owner == "" {
+		if s := t.sources.Get(key); s != nil {
+			s.end = min(s.end, end)
+		}
+		return
+	}
+	if p := t.pairs.Get(t.policy.Seed.Hash2(key, uint64(t.owners[r.Owner]))); p != nil {
+		p.end = min(p.end, end)
+	}
+}
+
+// Bytes returns the memory held in tables; owners' names come on top.
+func (t *Tally) Bytes() int {
+	return t.devices.Bytes() + t.pairs.Bytes() + t.sources.Bytes() + t.successes.Bytes() +
+		t.friends.Bytes() + t.known.Bytes() + cap(t.standings)*int(ownerBytes)
+}
+
+// Len returns how many sources are remembered to all, and how many at owners.
+func (t *Tally) Len() (sources, pairs int) { return t.sources.Len(), t.pairs.Len() }
+
+const (
+	maxSecond   = 1<<32 - 1
+	daySeconds  = 24 * 3600
+	weekSeconds = 7 * daySeconds
+)
+
+// seconds returns t as it is remembered. A time out of range becomes the nearest
+// in range: 0 means none.
+func seconds(t time.Time) uint32 { return uint32(min(max(t.Unix(), 1), maxSecond)) }
+
+func span(d time.Duration) uint32 { return uint32(min(max(d/time.Second, 0), maxSecond)) }
+
+// within reports whether then is a time at most span before at.
+func within(then, at, span uint32) bool { return then != 0 && (then >= at || at-then < span) }
