@@ -1,6 +1,11 @@
 package ruleset
 
-import "time"
+import (
+	"iter"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+)
 
 // Kind says what a message is.
 type Kind uint8
@@ -62,3 +67,29 @@ type Heartbeat struct {
 }
 
 func (h Heartbeat) header() Header { return h.Header }
+
+// Empty reports whether the frame changes nothing: it need not be sent.
+func (f Frame) Empty() bool { return f.Kind == Delta && len(f.cuts)+len(f.adds) == 0 }
+
+// Len returns how many rules are added, those renewed included, and how many
+// are removed for good.
+func (f Frame) Len() (added, removed int) {
+	for _, g := range f.adds {
+		added += g.len()
+	}
+	for _, c := range f.cuts {
+		removed += c.len()
+	}
+	return added, removed
+}
+
+// Added yields the rules that the frame adds or renews.
+func (f Frame) Added() iter.Seq[tocsin.Rule] {
+	return func(yield func(tocsin.Rule) bool) {
+		for _, g := range f.adds {
+			if !g.rules(yield) {
+				return
+			}
+		}
+	}
+}
