@@ -58,32 +58,3 @@ func median(r results, name, unit string) (float64, error) {
 	sorted := slices.Sorted(slices.Values(r[name+" "+unit]))
 	return sorted[len(sorted)/2], nil
 }
-
-// measureTree asks what the chain tree costs traffic that no rule names.
-func measureTree(ctx context.Context, _ *env) (section, error) {
-	const name = "BenchmarkPassing"
-	r, cmd, err := goBench(ctx, "./firewall/iptables", "^"+name+"$", "100x", 3)
-	if err != nil {
-		return section{}, err
-	}
-	tree, err := median(r, name, "tree/none")
-	if err != nil {
-		return section{}, err
-	}
-	linear, err := median(r, name, "linear/none")
-	if err != nil {
-		return section{}, err
-	}
-	tracked, err := median(r, name, "tree/tracked")
-	if err != nil {
-		return section{}, err
-	}
-	return section{
-		rows: []row{{
-			figure: "chain tree with 20,000 rules: traffic that passes, to no filter", must: "≥ 0.9 ×",
-			measured: fmt.Sprintf("%.2f × (%s); to connection tracking alone %.2f ×", tree, r.span(name, "tree/none"), tracked),
-			verdict:  judge(tree >= 0.9), known: fmt.Sprintf("linear rules 0.22 ×; in this run %.3g ×", linear),
-		}},
-		commands: []string{cmd},
-	}, nil
-}

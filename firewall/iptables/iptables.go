@@ -1,7 +1,7 @@
 // Package iptables is a firewall.Filter for kernels without nf_tables, as those
-// of many NAS: the legacy programs of iptables keep a tree of chains, by the
-// first byte of the source and then by the second, so that traffic that passes
-// walks a few dozen rules where a list would cost it thousands. The chains are
+// of many NAS: the legacy programs of iptables keep a tree of chains, by four
+// bits of the source each where rules crowd, so that traffic that passes walks a
+// few dozen rules where a list would cost it thousands. The chains are
 // its own; of the chains of others it touches none but for one jump at the head
 // of PREROUTING of table mangle (or, where that is missing, of INPUT and FORWARD
 // of table filter).
