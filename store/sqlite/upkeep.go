@@ -1,0 +1,156 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tocsin-io/tocsin/store"
+)
+
+// mostFindings bounds what Check lists.
+const mostFindings = 20
+
+// Backup implements [store.Upkeep].
+func (s *Store) Backup(ctx context.Context, path string) (err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, fmt.Errorf("%s: %w", path, fs.ErrExist))
+	}
+	// Under another name until it is whole; made here, so that only its owner
+	// reads it.
+	part := path + ".part"
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, f.Close())
+		if err != nil {
+			err = errors.Join(err, os.Remove(part))
+		}
+	}()
+	if err := s.copyTo(ctx, part); err != nil {
+		return fmt.Errorf("backup: %w", explain(path, err))
+	}
+	if err := verify(ctx, part); err != nil {
+		return fmt.Errorf("backup: what was written is not what was read: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := os.Rename(part, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// copyTo copies what is committed now. It reads in one transaction, so nobody
+// waits; the WAL grows meanwhile and is cut back after.
+func (s *Store) copyTo(ctx context.Context, path string) (err error) {
+	select {
+	case <-s.quit:
+		return s.errClosed()
+	default:
+	}
+	// A connection of its own: those of the readers may only query.
+	db, err := sql.Open("sqlite", dsn(s.path, "busy_timeout(5000)")+"&mode=ro")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	_, err = db.ExecContext(ctx, "VACUUM INTO ?", path)
+	return err
+}
+
+// verify reads the whole of a database that nobody has open.
+func verify(ctx context.Context, path string) (err error) {
+	if err := examine(ctx, path); err != nil {
+		return err
+	}
+	db, err := sql.Open("sqlite", dsn(path, "query_only(1)")+"&mode=ro")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	s := &Store{path: path, read: db}
+	return s.Check(ctx)
+}
+
+// Check implements [store.Upkeep].
+func (s *Store) Check(ctx context.Context) error {
+	found, err := collect(ctx, s, func(rows *sql.Rows) (line string, err error) { return line, rows.Scan(&line) },
+		fmt.Sprintf("PRAGMA integrity_check(%d)", mostFindings))
+	if err != nil {
+		return err
+	}
+	if len(found) != 1 || found[0] != "ok" {
+		return fmt.Errorf("%s: %w: %s", s.path, store.ErrDamaged, strings.Join(found, "; "))
+	}
+	return s.checkRows(ctx)
+}
+
+// checkRows reads whatever carries a checksum.
+func (s *Store) checkRows(ctx context.Context) error {
+	var errs []error
+	note := func(err error) bool {
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return errors.Is(err, store.ErrDamaged) || err == nil
+	}
+	for _, err := range s.Since(ctx, 0) {
+		note(err)
+	}
+	for _, err := range s.Devices(ctx) {
+		note(err)
+	}
+	for _, err := range s.States(ctx) {
+		note(err)
+	}
+	_, err := s.Accesses(ctx)
+	note(err)
+	_, err = collect(ctx, s, decoded[store.Token], "SELECT hash, row FROM tokens")
+	note(err)
+	names, err := s.Names(ctx, "")
+	note(err)
+	for _, name := range names {
+		if _, err := s.Value(ctx, name); !note(err) {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Size implements [store.Upkeep].
+func (s *Store) Size(ctx context.Context) (bytes int64, events uint64, err error) {
+	events, err = one(ctx, s, func(rows *sql.Rows) (n uint64, err error) { return n, rows.Scan(&n) }, "SELECT events FROM head")
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		fi, err := os.Stat(s.path + suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return 0, 0, err
+		}
+		if err == nil {
+			bytes += fi.Size()
+		}
+	}
+	return bytes, events, nil
+}
