@@ -78,18 +78,25 @@ func Default() Config {
 	}
 }
 
-// tables are the tables of the file, [[log]] apart.
-var tables = []string{"guard", "firewall", "never_block", "read", "detect"}
+// Parse reads the guard's configuration and fills in the defaults. Its error is
+// of type [Mistakes].
+func Parse(b []byte) (Config, error) {
+	c := Default()
+	err := guardFile.parse(b, &c)
+	return c, err
+}
 
-// A setting is one key of the file.
-type setting struct {
-	key string
-	doc string
-	at  func(*Config) any // where the value goes
+var guardFile = schema[Config]{
+	tables:   []string{"guard", "firewall", "never_block", "read", "detect"},
+	settings: settings,
+	list:     "log",
+	item:     func(c *Config, line int) { c.Logs = append(c.Logs, Log{line: line}) },
+	field:    func(c *Config, key string) any { return c.Logs[len(c.Logs)-1].field(key) },
+	check:    checkGuard,
 }
 
 // settings are all keys but those of [[log]], in the order of the sample file.
-var settings = []setting{
+var settings = []setting[Config]{
 	{"guard.state", "folder that keeps what is remembered over a restart", func(c *Config) any { return &c.State }},
 	{"guard.socket", "control socket for tocsin block, unblock, allow, rules and status", func(c *Config) any { return &c.Socket }},
 	{"guard.user", "user that a guard started by root becomes; empty is tocsin, if there is such a user", func(c *Config) any { return &c.User }},
@@ -128,8 +135,8 @@ var settings = []setting{
 	{"detect.sources", "sources remembered at most; about 100 bytes each", func(c *Config) any { return &c.Detect.Sources }},
 }
 
-// check looks at what single values cannot tell.
-func (r *reader) check() {
+// checkGuard looks at what single values cannot tell.
+func checkGuard(r *reader[Config]) {
 	c := r.config
 	if c.Detect.PersonFast.Within = c.Detect.Fast.Within; c.Detect.Fast.Within <= 0 {
 		r.fault(r.lines["detect.fast_within"], "detect.fast_within: must be longer than nothing")
@@ -155,11 +162,11 @@ func (r *reader) check() {
 			r.fault(c.Logs[i].line, `[[log]]: path is missing: write path = "/var/log/..."`)
 		}
 	}
-	r.policy()
+	checkDetect(r)
 }
 
-// policy finds the lines for what the policy says is wrong with itself.
-func (r *reader) policy() {
+// checkDetect finds the lines for what the policy says is wrong with itself.
+func checkDetect(r *reader[Config]) {
 	c := r.config
 	for _, key := range []struct {
 		name  string
@@ -190,7 +197,7 @@ func (r *reader) policy() {
 	}
 }
 
-func (r *reader) oneOf(key, value string, words ...string) {
+func (r *reader[C]) oneOf(key, value string, words ...string) {
 	for _, w := range words {
 		if w == value {
 			return
@@ -199,20 +206,20 @@ func (r *reader) oneOf(key, value string, words ...string) {
 	r.fault(r.lines[key], "%s: %q is not one of %s", key, value, strings.Join(words, ", "))
 }
 
-func (r *reader) filled(key, value string) {
+func (r *reader[C]) filled(key, value string) {
 	if value == "" {
 		r.fault(r.lines[key], "%s: must not be empty", key)
 	}
 }
 
-func (r *reader) between(key string, n, least, most int) {
+func (r *reader[C]) between(key string, n, least, most int) {
 	if n < least || n > most {
 		r.fault(r.lines[key], "%s: %d is not between %d and %d", key, n, least, most)
 	}
 }
 
 // narrow finds prefixes that stand for half the internet.
-func (r *reader) narrow(key string, prefixes []netip.Prefix) {
+func (r *reader[C]) narrow(key string, prefixes []netip.Prefix) {
 	for _, p := range prefixes {
 		if p.Bits() < 8 {
 			r.fault(r.lines[key], "%s: %v is wider than /8: nothing would be blocked any more", key, p)

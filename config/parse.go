@@ -34,26 +34,42 @@ func (m Mistakes) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Parse reads a configuration and fills in the defaults. Its error is of type
+// A schema is what a file of one kind may say.
+type schema[C any] struct {
+	tables   []string
+	settings []setting[C] // in the order of the sample file
+	list     string       // the only list of tables, if there is one
+	item     func(c *C, line int)
+	field    func(c *C, key string) any // of the last item; nil is not known
+	check    func(r *reader[C])         // what single values cannot tell
+}
+
+// A setting is one key of a file.
+type setting[C any] struct {
+	key string
+	doc string
+	at  func(*C) any // where the value goes
+}
+
+// parse reads a file into c, which holds the defaults. Its error is of type
 // [Mistakes] and holds every mistake found, not only the first: an unknown key
 // is one, so that a typo cannot disarm anything.
-func Parse(b []byte) (Config, error) {
-	c := Default()
+func (s *schema[C]) parse(b []byte, c *C) error {
 	if len(b) > maxFile {
-		return c, Mistakes{{0, fmt.Sprintf("the file has %d bytes, more than %d", len(b), maxFile)}}
+		return Mistakes{{0, fmt.Sprintf("the file has %d bytes, more than %d", len(b), maxFile)}}
 	}
 	var any map[string]any
 	if err := toml.Unmarshal(b, &any); err != nil {
-		return c, syntax(err)
+		return syntax(err)
 	}
-	r := reader{config: &c, lines: make(map[string]int)}
+	r := reader[C]{schema: s, config: c, lines: make(map[string]int)}
 	r.read(b)
-	r.check()
+	s.check(&r)
 	slices.SortStableFunc(r.mistakes, func(a, b Mistake) int { return a.Line - b.Line })
 	if len(r.mistakes) > 0 {
-		return c, r.mistakes
+		return r.mistakes
 	}
-	return c, nil
+	return nil
 }
 
 func syntax(err error) Mistakes {
@@ -66,17 +82,19 @@ func syntax(err error) Mistakes {
 }
 
 // A reader walks the file once and puts each value where it belongs.
-type reader struct {
-	config   *Config
+type reader[C any] struct {
+	*schema[C]
+	config   *C
 	lines    map[string]int // key → line
+	items    int
 	mistakes Mistakes
 }
 
-func (r *reader) fault(line int, format string, args ...any) {
+func (r *reader[C]) fault(line int, format string, args ...any) {
 	r.mistakes = append(r.mistakes, Mistake{line, fmt.Sprintf(format, args...)})
 }
 
-func (r *reader) read(b []byte) {
+func (r *reader[C]) read(b []byte) {
 	var p unstable.Parser
 	p.Reset(b)
 	table := ""
@@ -86,18 +104,19 @@ func (r *reader) read(b []byte) {
 		switch e.Kind {
 		case unstable.Table:
 			table = name
-			if name == "log" {
-				r.fault(line, "[log] is a list of tables: write [[log]]")
-			} else if !slices.Contains(tables, name) {
-				r.fault(line, "[%s] is not known: the tables are [%s] and [[log]]", name, strings.Join(tables, "], ["))
+			if r.list != "" && name == r.list {
+				r.fault(line, "[%s] is a list of tables: write [[%s]]", name, name)
+			} else if !slices.Contains(r.tables, name) {
+				r.fault(line, "[%s] is not known: the tables are [%s]%s", name, strings.Join(r.tables, "], ["), r.listed(" and [[", "]]"))
 			}
 		case unstable.ArrayTable:
 			table = name
-			if name != "log" {
-				r.fault(line, "[[%s]] is not known: the only list of tables is [[log]]", name)
+			if r.list == "" || name != r.list {
+				r.fault(line, "[[%s]] is not known%s", name, r.listed(": the only list of tables is [[", "]]"))
 				continue
 			}
-			r.config.Logs = append(r.config.Logs, Log{line: line})
+			r.items++
+			r.item(r.config, line)
 		case unstable.KeyValue:
 			r.value(table, name, line, e.Value())
 		}
@@ -119,16 +138,17 @@ func keyOf(p *unstable.Parser, e *unstable.Node) (name string, line int) {
 	return strings.Join(parts, "."), line
 }
 
-func (r *reader) value(table, key string, line int, v *unstable.Node) {
+func (r *reader[C]) value(table, key string, line int, v *unstable.Node) {
 	name := strings.TrimPrefix(table+"."+key, ".")
 	var to any
-	if table == "log" && len(r.config.Logs) == 0 {
-		return // told at its [log]
+	inList := r.list != "" && table == r.list
+	if inList && r.items == 0 {
+		return // told at its table
 	}
-	if table == "log" {
-		to = r.config.Logs[len(r.config.Logs)-1].field(key)
+	if inList {
+		to = r.field(r.config, key)
 	} else {
-		for _, s := range settings {
+		for _, s := range r.settings {
 			if s.key == name {
 				to = s.at(r.config)
 			}
@@ -136,8 +156,8 @@ func (r *reader) value(table, key string, line int, v *unstable.Node) {
 		r.lines[name] = line
 	}
 	switch {
-	case to == nil && slices.Contains(tables, table) || to == nil && (table == "log" || table == ""):
-		r.fault(line, "%s is not known%s", name, nearest(name))
+	case to == nil && (slices.Contains(r.tables, table) || inList || table == ""):
+		r.fault(line, "%s is not known%s", name, r.nearest(name))
 	case to != nil:
 		if err := set(to, v); err != nil {
 			r.fault(line, "%s: %v", name, err)
@@ -241,10 +261,19 @@ func ParseDuration(s string) (time.Duration, error) {
 	return time.ParseDuration(s)
 }
 
+// listed returns the name of the list of tables between two words, if there is
+// one.
+func (r *reader[C]) listed(before, after string) string {
+	if r.list == "" {
+		return ""
+	}
+	return before + r.list + after
+}
+
 // nearest suggests the known key that shares most with name.
-func nearest(name string) string {
+func (r *reader[C]) nearest(name string) string {
 	best, shared := "", 0
-	for _, s := range settings {
+	for _, s := range r.settings {
 		if n := common(s.key, name); n > shared {
 			best, shared = s.key, n
 		}
