@@ -7,33 +7,37 @@ import (
 	"time"
 )
 
-// Sample returns a file that sets every key to its default, each with a word on
-// what it is: commented out, so that it changes nothing.
+// Sample returns a file that sets every key of the guard to its default, each
+// with a word on what it is: commented out, so that it changes nothing.
 func Sample() string {
-	var b strings.Builder
-	b.WriteString("# Configuration of tocsin guard. Every key is optional; what is commented out\n" +
-		"# shows the default. Check changes with: tocsin guard --check\n")
 	c := Default()
-	table := ""
-	for _, s := range settings {
-		t, key, _ := strings.Cut(s.key, ".")
-		if t != table {
-			table = t
-			fmt.Fprintf(&b, "\n[%s]\n", t)
-		}
-		if s.doc != "" {
-			fmt.Fprintf(&b, "# %s\n", s.doc)
-		}
-		fmt.Fprintf(&b, "# %s = %s\n", key, literal(s.at(&c)))
-	}
-	b.WriteString(`
+	return guardFile.sample("# Configuration of tocsin guard. Every key is optional; what is commented out\n"+
+		"# shows the default. Check changes with: tocsin guard --check\n", &c) + `
 # A log file to read besides the journal and the well-known files. With service,
 # the file is taken for one that only this service writes, and the well-known
 # files of that service are left alone.
 # [[log]]
 # path = "/srv/nextcloud/data/nextcloud.log"
 # service = "nextcloud"
-`)
+`
+}
+
+// sample writes every key with the value that c holds.
+func (s *schema[C]) sample(head string, c *C) string {
+	var b strings.Builder
+	b.WriteString(head)
+	table := ""
+	for _, one := range s.settings {
+		t, key, _ := strings.Cut(one.key, ".")
+		if t != table {
+			table = t
+			fmt.Fprintf(&b, "\n[%s]\n", t)
+		}
+		if one.doc != "" {
+			fmt.Fprintf(&b, "# %s\n", one.doc)
+		}
+		fmt.Fprintf(&b, "# %s = %s\n", key, literal(one.at(c)))
+	}
 	return b.String()
 }
 

@@ -1,0 +1,106 @@
+package config
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestNoFileIsAWholeHub(t *testing.T) {
+	c, err := ParseHub(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Policy.Validate(); err != nil || c.Listen != ":7443" {
+		t.Errorf("got %+v: %v", c, err)
+	}
+}
+
+func TestHubFile(t *testing.T) {
+	c, err := ParseHub([]byte(`
+[hub]
+addresses = ["hub.example.org:7443", "[2001:db8::7]:7443"]
+retain = "90d"
+[never_block]
+allow = ["198.51.100.20"]
+[policy]
+witness_owners = 5
+probation = "7d"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Addresses) != 2 || c.Retain != 90*24*time.Hour || c.Policy.Owners != 5 || c.Policy.Probation != 7*24*time.Hour ||
+		c.Allow[0] != netip.MustParsePrefix("198.51.100.20/32") {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestHubMistakes(t *testing.T) {
+	_, err := ParseHub([]byte(`[hub]
+listen = "7443"
+addresses = ["https://hub.example.org/"]
+retain = "1d"
+group = 7
+[[log]]
+path = "/var/log/x"
+[guard]
+[policy]
+witnes_owners = 5
+[never_block]
+allow = ["0.0.0.0/0"]
+`))
+	want := []string{
+		`line 2: hub.listen: "7443" has no port: write ":7443" or "192.0.2.1:7443"`,
+		`line 3: hub.addresses: "https://hub.example.org/" is not host:port`,
+		`line 4: hub.retain: 24h0m0s is less than 8d: decisions rest on the last week`,
+		`line 5: hub.group: write it in quotes: "7"`,
+		`line 6: [[log]] is not known`,
+		`line 8: [guard] is not known: the tables are [hub], [never_block], [policy]`,
+		`line 10: policy.witnes_owners is not known: did you mean policy.witness_owners?`,
+		`line 12: never_block.allow: 0.0.0.0/0 is wider than /8: nothing would be blocked any more`,
+	}
+	if err == nil {
+		t.Fatal("no mistake found")
+	}
+	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryTypoInTheHubsFileIsFound(t *testing.T) {
+	for _, s := range hubSettings {
+		table, key, _ := strings.Cut(s.key, ".")
+		_, err := ParseHub([]byte("[" + table + "]\n" + key + "x = 1\n"))
+		if err == nil || !strings.Contains(err.Error(), "line 2: "+s.key+"x is not known") {
+			t.Errorf("%sx: %v", s.key, err)
+		}
+	}
+}
+
+func TestSampleHubIsTheDefault(t *testing.T) {
+	sample := SampleHub()
+	var live strings.Builder
+	for line := range strings.Lines(sample) {
+		if text, ok := strings.CutPrefix(line, "# "); ok && strings.Contains(text, " = ") && !strings.Contains(text, "such as") {
+			line = text
+		}
+		live.WriteString(line)
+	}
+	opts := cmp.Options{
+		cmp.Transformer("empty", func(s []netip.Prefix) int { return len(s) }),
+		cmp.Transformer("words", func(s []string) string { return strings.Join(s, " ") }),
+	}
+	for _, text := range []string{sample, live.String()} {
+		c, err := ParseHub([]byte(text))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(DefaultHub(), c, opts); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
