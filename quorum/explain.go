@@ -201,7 +201,7 @@ func (v verdict) reason() tocsin.Reason {
 	switch v.rule {
 	case byDevice:
 		return "a device of yours blocked it"
-	case bySpread, byWeek:
+	case bySpread, byHint, byWeek:
 		return tocsin.Reason(n + " guesses within 7 days on " + where)
 	case byFast:
 		return tocsin.Reason(n + " failures within 10 minutes on " + where)
@@ -209,8 +209,8 @@ func (v verdict) reason() tocsin.Reason {
 		return tocsin.Reason(n + " failures within a day on " + where)
 	case byPerson:
 		return tocsin.Reason(n + " failures on one account, on " + where)
-	case byFriend:
-		return tocsin.Reason(n + " failures from where somebody belongs, on " + where)
+	case byCrowd:
+		return tocsin.Reason(n + " failures on accounts of several people, on " + where)
 	case byKnocking:
 		return "blocked before, and still trying"
 	}

@@ -237,5 +237,5 @@ func unmapped(p netip.Prefix) netip.Prefix {
 
 func (p *pair) forgive(until uint32) {
 	p.failures.drop(func(e event) bool { return e.at <= until })
-	p.start, p.end, p.runStart, p.runs, p.strikes, p.by, p.firm = 0, 0, 0, 0, 0, 0, false
+	p.start, p.end, p.runStart, p.runs, p.strikes, p.by, p.kind = 0, 0, 0, 0, 0, 0, 0
 }

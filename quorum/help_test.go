@@ -73,3 +73,13 @@ func words(rulings []Ruling) (list []string) {
 	}
 	return list
 }
+
+func knocked(r tocsin.Received) tocsin.Received { r.Dropped++; return r }
+
+func suspect(r tocsin.Received) tocsin.Received { r.Suspect = true; return r }
+
+func channel(r tocsin.Received, c tocsin.Channel) tocsin.Received { r.Channel = c; return r }
+
+func provenance(r tocsin.Received, p tocsin.Provenance) tocsin.Received { r.Provenance = p; return r }
+
+func old(r tocsin.Received, by time.Duration) tocsin.Received { r.At = r.At.Add(by); return r }

@@ -11,9 +11,10 @@ const (
 	byFast          // failures within a short time
 	byDay           // failures within a day
 	bySpread        // guesses on several devices
+	byHint          // fewer of them
 	byWeek          // guesses on one device
 	byPerson        // one account, too often
-	byFriend        // from where somebody belongs, too often on others' accounts
+	byCrowd         // several people's accounts, or from where somebody belongs, too often
 	byWitness       // independent owners agree
 	byHoneypot      // a honeypot of the hub and an owner agree
 	byKnocking      // blocked already, and still there
@@ -34,7 +35,7 @@ type limit struct {
 }
 
 type limits struct {
-	fast, day, spread, week, personFast, personDay, friend limit
+	fast, day, spread, hint, week, personFast, personDay, crowd limit
 
 	sitting uint32 // what comes closer together is one sitting of one person
 }
@@ -47,8 +48,8 @@ func newLimits(p Policy) limits {
 		return limit{min(l.Count, most), span(min(l.Within, MaxMemory))}
 	}
 	l := limits{
-		fast: cut(p.Fast, keep), day: cut(p.Day, keep), spread: cut(p.Spread, keep), week: cut(p.Weekly, keep),
-		personFast: cut(p.PersonFast, keep), personDay: cut(p.PersonDay, 1000), friend: cut(p.Friend, keep),
+		fast: cut(p.Fast, keep), day: cut(p.Day, keep), spread: cut(p.Spread, keep), hint: cut(p.Hint, keep), week: cut(p.Weekly, keep),
+		personFast: cut(p.PersonFast, keep), personDay: cut(p.PersonDay, 1000), crowd: cut(p.Crowd, keep),
 		sitting: 600,
 	}
 	if l.fast.within > 0 {
@@ -63,11 +64,13 @@ func (l *limits) judge(list []event, now uint32, runs int, friend bool) verdict 
 	switch {
 	case len(list) == 0:
 		return v
-	case friend:
-		v = l.friend.reached(list, now, byFriend)
 	case person(list):
 		if v = l.personFast.reached(list, now, byPerson); v.rule == 0 && l.personDay.within > 0 && runs >= l.personDay.count {
 			v = verdict{rule: byPerson, count: runs, span: l.personDay.within}
+		}
+	case friend || crowd(list):
+		if v = l.crowd.reached(list, now, byCrowd); v.rule == 0 && !friend {
+			v = l.guessed(list, now)
 		}
 	default:
 		if v = l.fast.reached(list, now, byFast); v.rule == 0 {
@@ -106,37 +109,68 @@ func person(list []event) bool {
 	return true
 }
 
+// crowd reports whether all failures concern accounts that exist and are on no
+// public list: people behind one address.
+func crowd(list []event) bool {
+	for _, e := range list {
+		if e.tag&(unknown|listed|nameless) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // guessed counts guesses: a burst on one account of one device is one, and the
 // first account that could be the source's own is none. On several devices few
-// are enough; on one, guesses within one sitting are left to the limits for
-// that.
+// are enough, if they name nobody's own account; on one, guesses within one
+// sitting are left to the limits for that.
 func (l *limits) guessed(list []event, now uint32) verdict {
 	own := ownAccount(list)
-	guesses, newest, oldest := 0, uint32(0), uint32(0)
-	var seen [1 << deviceBits / 64]uint64
-	where := 0
+	var any, wild tries
 	for i, e := range list {
 		if own != 0 && sameAccount(e.tag, own) || !l.opensBurst(list[i:]) {
 			continue
 		}
-		guesses++
-		if newest == 0 {
-			newest = e.at
-		}
-		oldest = e.at
-		if d := e.tag & deviceOf >> flagBits; seen[d/64]&(1<<(d%64)) == 0 {
-			seen[d/64] |= 1 << (d % 64)
-			where++
+		any.add(e)
+		if e.tag&(unknown|listed|nameless) != 0 {
+			wild.add(e)
 		}
 	}
-	v := verdict{count: guesses, span: newest - oldest}
 	switch {
-	case where >= 2 && l.spread.within > 0 && guesses >= l.spread.count && within(oldest, now, l.spread.within):
-		v.rule = bySpread
-	case l.week.within > 0 && guesses >= l.week.count && within(oldest, now, l.week.within) && v.span >= l.sitting:
-		v.rule = byWeek
+	case wild.devices >= 2 && wild.reach(l.spread, now):
+		return verdict{rule: bySpread, count: wild.count, span: wild.span()}
+	case any.reach(l.week, now) && any.span() >= l.sitting:
+		return verdict{rule: byWeek, count: any.count, span: any.span()}
+	case wild.devices >= 2 && wild.reach(l.hint, now):
+		return verdict{rule: byHint, count: wild.count, span: wild.span()}
 	}
-	return v
+	return verdict{}
+}
+
+// tries counts guesses, the newest first.
+type tries struct {
+	count, devices int
+	newest, oldest uint32
+	seen           [1 << deviceBits / 64]uint64
+}
+
+func (t *tries) add(e event) {
+	if t.count++; t.count == 1 {
+		t.newest = e.at
+	}
+	t.oldest = e.at
+	if d := e.tag & deviceOf >> flagBits; t.seen[d/64]&(1<<(d%64)) == 0 {
+		t.seen[d/64] |= 1 << (d % 64)
+		t.devices++
+	}
+}
+
+func (t *tries) span() uint32 { return t.newest - t.oldest }
+
+// reach reports whether there are as many as l says. Older ones than l looks at
+// are few: a week is all that is remembered.
+func (t *tries) reach(l limit, now uint32) bool {
+	return l.within > 0 && t.count >= l.count && within(t.oldest, now, l.within)
 }
 
 // ownAccount returns the first account tried that could be the source's own, or

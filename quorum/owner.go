@@ -23,9 +23,19 @@ type pair struct {
 	by       rule  // of the last block
 	count    uint16
 	devices  uint8
-	firm     bool // the last block may be renewed by what knocks
-	fleeting bool // the last block did not count as a strike
+	kind     kind // of the last block
 }
+
+// A kind of block says how long it is, and who may renew it.
+type kind uint8
+
+const (
+	_        kind = iota
+	fleeting      // shared, forgeable or with friends: short, never longer the next time
+	personal      // may be a person: what knocks is the person
+	doubtful      // of what one or two devices saw: renewed by what knocks at others
+	firm          // renewed by whatever knocks
+)
 
 // success is remembered of one account that got in from one source.
 type success struct {
@@ -54,7 +64,7 @@ func (t *Tally) atOwner(o *observed, rulings []Ruling) []Ruling {
 	case failed && p.failures[0] != (event{}) && (before != p.failures[0] || o.Failures > 0):
 		v = t.limits.judge(all, o.now, int(p.runs), friend)
 	}
-	if v.rule == 0 && o.Dropped > 0 && p.firm && p.end != 0 && o.now < p.end+fresh {
+	if v.rule == 0 && o.Dropped > 0 && p.end != 0 && o.now < p.end+fresh && (p.kind == firm || p.kind == doubtful && !p.met(o)) {
 		v = verdict{rule: byKnocking, count: int(min(o.Dropped, 1<<15)), devices: 1}
 	}
 	if v.rule == 0 {
@@ -206,9 +216,8 @@ func (t *Tally) block(o *observed, p *pair, v verdict, friend bool, rulings []Ru
 		}
 		p.strikes = 0
 	}
-	p.fleeting = friend || o.short || v.local
-	p.firm = !p.fleeting && v.rule != byPerson && !(v.rule == byDevice && o.person)
-	length := t.ownerLength(o, p, v)
+	p.kind = kindOf(o, p, v, friend)
+	length := t.ownerLength(p, v, o)
 	if length < time.Second {
 		return rulings
 	}
@@ -219,16 +228,42 @@ func (t *Tally) block(o *observed, p *pair, v verdict, friend bool, rulings []Ru
 	return append(rulings, o.ruling(o.Owner, tocsin.Block, length, v.reason()))
 }
 
-func (t *Tally) ownerLength(o *observed, p *pair, v verdict) time.Duration {
+func kindOf(o *observed, p *pair, v verdict, friend bool) kind {
 	switch {
-	case p.fleeting && v.local && !o.short:
-		return min(t.policy.Forgeable, t.policy.Firm)
-	case p.fleeting:
-		return t.policy.Short
-	case p.firm:
-		return t.length(t.policy.Firm, &p.strikes, p.end, o.now)
+	case v.rule == byKnocking:
+		return p.kind
+	case friend || o.short || v.local:
+		return fleeting
+	case v.rule == byPerson || v.rule == byCrowd || v.rule == byDevice && o.person:
+		return personal
+	case v.devices < 2 || v.rule == byHint:
+		return doubtful
 	}
-	return t.length(t.policy.First, &p.strikes, p.end, o.now)
+	return firm
+}
+
+func (t *Tally) ownerLength(p *pair, v verdict, o *observed) time.Duration {
+	switch {
+	case p.kind == fleeting && v.local && !o.short:
+		return min(t.policy.Forgeable, t.policy.Firm)
+	case p.kind == fleeting:
+		return t.policy.Short
+	case p.kind == personal:
+		return t.length(t.policy.First, &p.strikes, p.end, o.now)
+	case p.kind == doubtful:
+		return t.length(t.policy.Doubt, &p.strikes, p.end, o.now)
+	}
+	return t.length(t.policy.Firm, &p.strikes, p.end, o.now)
+}
+
+// met reports whether o's device is among those that the source failed at.
+func (p *pair) met(o *observed) bool {
+	for _, e := range p.failures.events(o.now, weekSeconds) {
+		if sameDevice(e.tag, tag(o.device)<<flagBits) {
+			return true
+		}
+	}
+	return false
 }
 
 // length doubles with each strike and counts one more. A day without a block

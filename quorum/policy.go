@@ -34,12 +34,14 @@ const (
 // never blocks. Every number of [Default] is explained in docs/adr/0064 and 0065.
 type Policy struct {
 	// What one owner's devices saw, added up. Fast and Day count failures. Spread
-	// counts guesses of a source that at least two devices saw within a week,
-	// Weekly those of a source that one device saw; see package detect for what
-	// is a guess. The person's limits hold instead while all that is remembered
-	// concerns one account that exists and is on no public list, Friend's for a
-	// source from where somebody got in within the week.
-	Fast, Day, Spread, Weekly, PersonFast, PersonDay, Friend Limit
+	// and Hint count guesses of a source that at least two devices saw, and only
+	// those on accounts that do not exist, that everybody knows, or that no line
+	// told; Weekly counts guesses wherever they were; see package detect for what
+	// is a guess. While all that is remembered concerns one account that exists
+	// and is on no public list, the person's limits hold instead; while it
+	// concerns several of them, as of an office, or somebody got in from there
+	// within the week, Crowd.
+	Fast, Day, Spread, Hint, Weekly, PersonFast, PersonDay, Crowd Limit
 	// Excused is how many failures of one account are excused in the week after
 	// that account got in from there.
 	Excused int
@@ -67,12 +69,13 @@ type Policy struct {
 	// and one owner, may witness about.
 	VotesDevice, VotesOwner int
 
-	// First is the length of a person's first block, Firm that of a source that
-	// guesses, Fleet that of one that witnesses agree on; each further one
+	// First is the length of a person's or a crowd's first block, Doubt that of a
+	// source by a hint or by what one device saw, Firm that of a source that
+	// guesses at several devices, Fleet that of one that witnesses agree on; each further one
 	// doubles, up to Longest. Forgeable bounds what rests on lines that any user
 	// of a single device can write. Short is the length for shared addresses and
 	// friends, which never doubles. Passing is the length of a pass.
-	First, Firm, Fleet, Longest, Forgeable, Short, Passing time.Duration
+	First, Doubt, Firm, Fleet, Longest, Forgeable, Short, Passing time.Duration
 	// Shared are addresses that many use: carriers' translators, public
 	// resolvers, content networks, crawlers, exits of anonymity networks.
 	Shared []netip.Prefix
@@ -96,10 +99,11 @@ func Default() Policy {
 		Fast:       Limit{5, 10 * time.Minute},
 		Day:        Limit{5, day},
 		Spread:     Limit{3, MaxMemory},
+		Hint:       Limit{2, MaxMemory},
 		Weekly:     Limit{4, MaxMemory},
 		PersonFast: Limit{10, 10 * time.Minute},
 		PersonDay:  Limit{20, day},
-		Friend:     Limit{10, day},
+		Crowd:      Limit{10, day},
 		Excused:    500,
 		DeviceHour: 50, DeviceDay: 500, OwnerHour: 1000, OwnerDay: 10_000,
 
@@ -110,7 +114,7 @@ func Default() Policy {
 		Begin: 500, Confirming: 10,
 		VotesDevice: 500, VotesOwner: 2000,
 
-		First: 10 * time.Minute, Firm: 6 * time.Hour, Fleet: time.Hour, Longest: day,
+		First: 10 * time.Minute, Doubt: 15 * time.Minute, Firm: 12 * time.Hour, Fleet: time.Hour, Longest: day,
 		Forgeable: time.Hour, Short: 10 * time.Minute, Passing: time.Hour,
 		Shared: resolvers(),
 
@@ -144,8 +148,8 @@ func (p Policy) Validate() error {
 		limit Limit
 		count int
 	}{
-		{"fast", p.Fast, MaxCount}, {"day", p.Day, MaxCount}, {"spread", p.Spread, MaxCount}, {"weekly", p.Weekly, MaxCount},
-		{"person fast", p.PersonFast, MaxCount}, {"person day", p.PersonDay, 1000}, {"friend", p.Friend, MaxCount},
+		{"fast", p.Fast, MaxCount}, {"day", p.Day, MaxCount}, {"spread", p.Spread, MaxCount}, {"hint", p.Hint, MaxCount}, {"weekly", p.Weekly, MaxCount},
+		{"person fast", p.PersonFast, MaxCount}, {"person day", p.PersonDay, 1000}, {"crowd", p.Crowd, MaxCount},
 	} {
 		if l.limit.Count < 0 || l.limit.Count > l.count {
 			bad("%s: %d is not between 0 (off) and %d", l.name, l.limit.Count, l.count)
@@ -158,7 +162,7 @@ func (p Policy) Validate() error {
 		name   string
 		length time.Duration
 	}{
-		{"first", p.First}, {"firm", p.Firm}, {"fleet", p.Fleet}, {"longest", p.Longest},
+		{"first", p.First}, {"doubt", p.Doubt}, {"firm", p.Firm}, {"fleet", p.Fleet}, {"longest", p.Longest},
 		{"forgeable", p.Forgeable}, {"short", p.Short}, {"passing", p.Passing},
 	} {
 		if d.length < 0 || d.length > MaxLength {
