@@ -137,8 +137,8 @@ func matcherOf(names []string) (*authlog.Matcher, error) {
 
 // An attemptSink takes what a scan finds.
 type attemptSink interface {
-	attempt(line int, a tocsin.Attempt) error
-	lines(n int) // how many lines a file had
+	attempt(line int, a tocsin.Attempt, n int) error // n of them, all alike
+	lines(n int)                                     // how many lines a file had
 	end() error
 }
 
@@ -204,11 +204,8 @@ func (s *scan) line(p *authlog.Parser, text []byte, cut bool, number int, now ti
 	if cut {
 		return nil
 	}
-	a, n := p.Parse(text, now)
-	a.Provenance = tocsin.Attested // the person who scans a file vouches for it
-	for range n {
-		s.found = true
-		if err := s.sink.attempt(number, a); err != nil {
+	if a, n := p.Parse(text, now); n > 0 {
+		if err := s.tell(number, a, n); err != nil {
 			return err
 		}
 	}
@@ -229,12 +226,17 @@ func (s *scan) overdue(p *authlog.Parser, number int, now time.Time) error {
 		if !ok {
 			return nil
 		}
-		a.Provenance = tocsin.Attested
-		s.found = true
-		if err := s.sink.attempt(number, a); err != nil {
+		if err := s.tell(number, a, 1); err != nil {
 			return err
 		}
 	}
+}
+
+// tell gives n attempts of one line to the sink.
+func (s *scan) tell(number int, a tocsin.Attempt, n int) error {
+	a.Provenance = tocsin.Attested // the person who scans a file vouches for it
+	s.found = true
+	return s.sink.attempt(number, a, n)
 }
 
 func (s *scan) open(name string) (io.ReadCloser, error) {

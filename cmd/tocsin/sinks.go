@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -19,24 +20,33 @@ type jsonSink struct {
 	minute int64  // of the attempt before, since 1970
 	zone   *time.Location
 	stamp  []byte // the same as text: many attempts share a minute
+
+	service tocsin.Service // of the attempt before, too
+	outcome tocsin.Outcome
+	what    []byte // both as text, with what stands around them
 }
 
-func (s *jsonSink) attempt(line int, a tocsin.Attempt) error {
+func (s *jsonSink) attempt(line int, a tocsin.Attempt, n int) error {
 	b := append(s.buf, `{"line":`...)
 	b = strconv.AppendInt(b, int64(line), 10)
 	b = append(b, `,"time":"`...)
 	b = s.appendTime(b, a.At)
-	b = append(b, `","service":`...)
-	b = appendString(b, string(a.Service))
-	b = append(b, `,"outcome":"`...)
-	b = append(b, a.Outcome.String()...)
-	b = append(b, `","source":"`...)
+	if a.Service != s.service || a.Outcome != s.outcome {
+		s.service, s.outcome = a.Service, a.Outcome
+		s.what = append(appendString(append(s.what[:0], `","service":`...), string(a.Service)), `,"outcome":"`...)
+		s.what = append(append(s.what, a.Outcome.String()...), `","source":"`...)
+	}
+	b = append(b, s.what...)
 	b = a.Source.Addr().AppendTo(b)
 	b = append(b, `","port":`...)
 	b = strconv.AppendUint(b, uint64(a.Source.Port()), 10)
 	b = append(b, `,"account":`...)
 	b = appendString(b, a.Account)
 	b = append(b, "}\n"...)
+	row := b[len(s.buf):]
+	for range n - 1 {
+		b = append(b, row...)
+	}
 	if s.buf = b; len(b) < jsonBuffer {
 		return nil
 	}
@@ -119,13 +129,14 @@ type tableSink struct {
 
 func newTableSink(w *bufio.Writer) *tableSink { return &tableSink{w: w} }
 
-func (s *tableSink) attempt(line int, a tocsin.Attempt) error {
+func (s *tableSink) attempt(line int, a tocsin.Attempt, n int) error {
 	if !s.begun {
 		s.begun = true
 		fmt.Fprintf(s.w, "%-7s %-19s %-9s %-8s %-25s %5s  %s\n", "LINE", "TIME", "SERVICE", "OUTCOME", "SOURCE", "PORT", "ACCOUNT")
 	}
-	_, err := fmt.Fprintf(s.w, "%-7d %-19s %-9s %-8s %-25s %5d  %s\n", line, a.At.Format("2006-01-02 15:04:05"),
+	row := fmt.Sprintf("%-7d %-19s %-9s %-8s %-25s %5d  %s\n", line, a.At.Format("2006-01-02 15:04:05"),
 		a.Service, a.Outcome, a.Source.Addr(), a.Source.Port(), account(a.Account))
+	_, err := s.w.WriteString(strings.Repeat(row, n))
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func TestJSONSink(t *testing.T) {
 	type row struct {
 		Line    int
 		Time    time.Time
+		Outcome string
 		Account string
 		Source  netip.Addr
 	}
@@ -30,10 +32,12 @@ func TestJSONSink(t *testing.T) {
 	for i, account := range []string{"", "root", `a"b\c`, "tab\there", "\x7f", "ünïcode", "\u2028", "x"} {
 		for step := range 400 {
 			zone := []*time.Location{time.UTC, berlin}[step/7%2]
-			r := row{i*1000 + step, at.Add(time.Duration(step*17+i*86400*2000) * time.Second).In(zone), account, netip.MustParseAddr("2001:db8::7")}
-			want = append(want, r)
-			a := tocsin.Attempt{At: r.Time, Service: "ssh", Outcome: tocsin.Failure, Account: account, Source: netip.AddrPortFrom(r.Source, 22)}
-			if err := s.attempt(r.Line, a); err != nil {
+			outcome := tocsin.Failure + tocsin.Outcome(step/5%3)
+			r := row{i*1000 + step, at.Add(time.Duration(step*17+i*86400*2000) * time.Second).In(zone), outcome.String(), account, netip.MustParseAddr("2001:db8::7")}
+			n := 1 + step%3
+			want = append(want, slices.Repeat([]row{r}, n)...)
+			a := tocsin.Attempt{At: r.Time, Service: "ssh", Outcome: outcome, Account: account, Source: netip.AddrPortFrom(r.Source, 22)}
+			if err := s.attempt(r.Line, a, n); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -47,7 +51,7 @@ func TestJSONSink(t *testing.T) {
 		if err := dec.Decode(&got); err != nil {
 			t.Fatal(err)
 		}
-		if got.Line != w.Line || !got.Time.Equal(w.Time) || got.Time.Format(time.RFC3339) != w.Time.Format(time.RFC3339) || got.Account != w.Account || got.Source != w.Source {
+		if got.Line != w.Line || !got.Time.Equal(w.Time) || got.Time.Format(time.RFC3339) != w.Time.Format(time.RFC3339) || got.Outcome != w.Outcome || got.Account != w.Account || got.Source != w.Source {
 			t.Fatalf("got %+v, want %+v", got, w)
 		}
 	}

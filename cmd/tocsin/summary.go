@@ -94,10 +94,12 @@ func newSummary(w *bufio.Writer, asJSON bool) *summary {
 
 func (s *summary) lines(n int) { s.read += n }
 
-func (s *summary) attempt(_ int, a tocsin.Attempt) error {
-	s.waiting = append(s.waiting, a)
-	if len(s.waiting) == batch {
-		s.flush()
+func (s *summary) attempt(_ int, a tocsin.Attempt, n int) error {
+	for range n {
+		s.waiting = append(s.waiting, a)
+		if len(s.waiting) == batch {
+			s.flush()
+		}
 	}
 	return nil
 }
