@@ -61,10 +61,16 @@ func quad(b []byte, i int) (a netip.Addr, end int, ok bool) {
 		}
 		i++
 	}
-	if i < len(b) && class[b[i]]&(1<<addr) != 0 && (b[i] != ':' || i+1 < len(b) && class[b[i+1]]&(1<<addr) != 0) {
+	if i < len(b) && goesOn(b[i:]) {
 		return a, 0, false
 	}
 	return netip.AddrFrom4([4]byte{byte(ip >> 24), byte(ip >> 16), byte(ip >> 8), byte(ip)}), i, ip != 0
+}
+
+// goesOn reports whether b, which follows an address, could belong to it. The
+// colon of "203.0.113.7: …" does not.
+func goesOn(b []byte) bool {
+	return class[b[0]]&(1<<addr) != 0 && (b[0] != ':' || len(b) > 1 && class[b[1]]&(1<<addr) != 0)
 }
 
 // parseAddrPort reads 192.0.2.1:22, [2001:db8::1]:22, 2001:db8::1:22, each also

@@ -14,9 +14,10 @@ type capture struct {
 	named   bool
 	stamp   []byte // text of <clf> or <date>
 	loose   bool   // any value of a hole that asks for one will do
+	who     *visitor
 }
 
-func (c *capture) reset() { *c = capture{count: 1} }
+func (c *capture) reset() { *c = capture{count: 1, who: c.who} }
 
 // match reports whether all of m, which starts with p.prefix, matches p, and
 // what the holes caught.
@@ -107,7 +108,12 @@ func forward(es []element, m []byte, i, j int, c *capture) int {
 		}
 		end := i
 		if es[e].kind == addr {
+			if end, ok := c.who.after(m, i, j); ok {
+				c.addr, i = c.who.addr, end
+				continue
+			}
 			if a, end, ok := quad(m[:j], i); ok {
+				c.who.keep(m[i:end], a)
 				c.addr, i = a, end
 				continue
 			}
@@ -148,6 +154,12 @@ func backward(es []element, m []byte, floor int, c *capture) int {
 			j -= len(lit)
 			continue
 		}
+		if es[e].kind == addr {
+			if start, ok := c.who.before(m, floor, j); ok {
+				c.addr, j = c.who.addr, start
+				continue
+			}
+		}
 		start := j
 		for bit := uint16(1) << es[e].kind; start > floor && class[m[start-1]]&bit != 0; {
 			start--
@@ -175,7 +187,9 @@ func unquoted(m []byte, i, j int) int {
 func (c *capture) take(k kind, b []byte) (ok bool) {
 	switch k {
 	case addr:
-		c.addr, ok = parseAddr(b)
+		if c.addr, ok = parseAddr(b); ok {
+			c.who.keep(b, c.addr)
+		}
 	case addrPort:
 		c.addr, c.port, ok = parseAddrPort(b)
 	case port:

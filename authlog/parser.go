@@ -39,6 +39,7 @@ type Parser struct {
 	now      int64     // the newest line, by its stamp
 	received int64     // when the line was read, as nanoseconds
 	readAt   time.Time // the same
+	visitors [visitors]visitor
 	table    *sessionTable
 	echoes   echoes
 }
@@ -169,7 +170,9 @@ func unrepeat(m []byte) (inner []byte, times int) {
 // read matches the message of h.
 func (p *Parser) read(g *group, h *head, a *tocsin.Attempt) int {
 	m, times := unrepeat(h.msg)
-	m = g.skip(m)
+	if len(m) > 0 && g.skippable[m[0]] {
+		m = g.skip(m)
+	}
 	if len(m) == 0 {
 		return 0
 	}
@@ -180,6 +183,7 @@ func (p *Parser) read(g *group, h *head, a *tocsin.Attempt) int {
 		return p.readJSON(g, h, m, times, a)
 	}
 	c := &p.c
+	c.who = p.visitor(h)
 	first := headOf(m)
 	for _, try := range g.order[g.start[m[0]]:g.start[int(m[0])+1]] {
 		if first&try.mask != try.head {
@@ -199,6 +203,9 @@ func (p *Parser) read(g *group, h *head, a *tocsin.Attempt) int {
 	}
 	return 0
 }
+
+// visitor returns whom the process of h told of last.
+func (p *Parser) visitor(h *head) *visitor { return &p.visitors[h.pid%visitors] }
 
 // skip takes off what may stand before a message.
 func (g *group) skip(m []byte) []byte {
@@ -299,6 +306,6 @@ func (p *Parser) count(def int, role Role, h *head, name []byte, a *tocsin.Attem
 		// What others write under the same number joins no line of the service.
 		def |= 1 << 15
 	}
-	s := p.session(keyOf(def, a.Source.Addr(), id), p.now)
+	s := p.session(p.visitor(h), keyOf(def, a.Source.Addr(), id), p.now)
 	return p.settle(role, s, a, n, p.now, d.window())
 }

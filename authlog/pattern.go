@@ -146,8 +146,10 @@ type group struct {
 	order    []candidate // by first byte
 	start    [257]uint16 // order[start[b]:start[b+1]] may match a message starting with b
 	skips    []pattern   // what may stand before the message
-	json     []jsonForm
-	stamped  bool // messages may start with a stamp of their own
+
+	skippable [256]bool // by the first byte: there may be such
+	json      []jsonForm
+	stamped   bool // messages may start with a stamp of their own
 }
 
 // A candidate is a pattern that may match, and the first eight bytes by which
@@ -199,6 +201,7 @@ func (b *builder) add(d *Definition, def int, list []Pattern) error {
 			return fmt.Errorf("authlog: %s: skip %q: want text, then holes: %w", d.Name, s, err)
 		}
 		b.g.skips = append(b.g.skips, pattern{prefix: es[0].lit, left: es[1:]})
+		b.g.skippable[es[0].lit[0]] = true
 	}
 	if d.JSON != nil {
 		b.g.json = append(b.g.json, jsonForm{JSONForm: d.JSON, def: def, src: d})

@@ -62,8 +62,11 @@ func (q *quick) head(b []byte, h *head) bool {
 	}
 	pid := uint32(0)
 	i := n
-	for i < len(b) && i < n+9 && b[i]-'0' <= 9 {
-		pid = pid*10 + uint32(b[i]-'0')
+	for _, c := range b[n:min(len(b), n+9)] {
+		if c -= '0'; c > 9 {
+			break
+		}
+		pid = pid*10 + uint32(c)
 		i++
 	}
 	if i == n || i+3 >= len(b) || b[i] != ']' || b[i+1] != ':' || b[i+2] != ' ' {

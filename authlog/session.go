@@ -61,19 +61,37 @@ func (k *sessionKey) set() uint64 {
 	return h >> 55
 }
 
-// session returns the session of key at now, new if it was not known.
-func (p *Parser) session(key sessionKey, now int64) *session {
+// session returns the session of key at now, new if it was not known. It is
+// mostly the last one that who was in.
+func (p *Parser) session(who *visitor, key sessionKey, now int64) *session {
 	if p.table == nil {
 		p.table = new(sessionTable)
 	}
+	s := &p.table[who.slot]
+	if !s.is(key, now) {
+		s = p.find(key, now)
+		who.slot = s.slot
+	}
+	s.seen = now
+	return s
+}
+
+// is reports whether s is the session of key, still remembered at now.
+func (s *session) is(key sessionKey, now int64) bool {
+	gap := now - s.seen
+	return s.used && s.key == key && gap <= sessionLife && gap >= -sessionLife
+}
+
+// find looks for the session of key in its set, and makes room there for a new
+// one.
+func (p *Parser) find(key sessionKey, now int64) *session {
 	set := key.set() * sessionWays
 	ways := p.table[set : set+sessionWays]
 	take := 0
 	for i := range ways {
 		s := &ways[i]
 		if s.used && s.key == key {
-			if gap := now - s.seen; gap <= sessionLife && gap >= -sessionLife {
-				s.seen = now
+			if s.is(key, now) {
 				return s
 			}
 			take = i
@@ -85,7 +103,7 @@ func (p *Parser) session(key sessionKey, now int64) *session {
 	}
 	s := &ways[take]
 	p.forget(s)
-	*s = session{key: key, seen: now, used: true, slot: int32(set) + int32(take)}
+	*s = session{key: key, used: true, slot: int32(set) + int32(take)}
 	return s
 }
 
