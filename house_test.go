@@ -48,7 +48,7 @@ var (
 		"firewall", "logsource", "store", "detect", "quorum", "watch", "fleet", "replay",
 	}
 	pureStd = []string{
-		"bytes", "cmp", "container/heap", "context", "crypto/ed25519", "crypto/hmac", "crypto/sha256",
+		"bytes", "cmp", "container/heap", "context", "embed", "crypto/ed25519", "crypto/hmac", "crypto/sha256",
 		"encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt",
 		"hash/maphash", "io", "iter", "maps", "math", "math/bits", "net/netip", "slices", "sort",
 		"strconv", "strings", "sync", "time", "unicode/utf8", "unsafe",
