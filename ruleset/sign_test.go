@@ -2,7 +2,6 @@ package ruleset_test
 
 import (
 	"crypto/ed25519"
-	"testing"
 	"time"
 
 	"github.com/tocsin-io/tocsin/ruleset"
@@ -34,7 +33,7 @@ func (s signer) keys() ruleset.Keys {
 	}}
 }
 
-func seal(tb testing.TB, m ruleset.Message, s ruleset.Signer) ruleset.Sealed {
+func seal(tb fataler, m ruleset.Message, s ruleset.Signer) ruleset.Sealed {
 	tb.Helper()
 	sealed, err := ruleset.Seal(m, s)
 	if err != nil {

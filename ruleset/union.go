@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -116,20 +117,29 @@ type diff struct {
 // are the groups.
 func differing(before, after union, old, next []*group) (d diff) {
 	for kind := range kinds {
-		k := touched(old, next, v4(kind))
-		b, a := ends(before, k, v4(kind)), ends(after, k, v4(kind))
-		for i := range k {
-			d.put(tocsin.Rule{Prefix: prefix4(kind, k[i]), Action: action(kind)}, b[i], a[i])
-		}
+		section(&d, before, after, touched(old, next, v4(kind)), v4(kind), kind, prefix4)
 	}
 	for kind := range kinds {
-		k := touched(old, next, v6(kind))
-		b, a := ends(before, k, v6(kind)), ends(after, k, v6(kind))
-		for i := range k {
-			d.put(tocsin.Rule{Prefix: prefix6(kind, k[i]), Action: action(kind)}, b[i], a[i])
-		}
+		section(&d, before, after, touched(old, next, v6(kind)), v6(kind), kind, prefix6)
 	}
 	return d
+}
+
+func section[K number](d *diff, before, after union, keys []K, of func(*group) []K, kind int, prefix func(int, K) netip.Prefix) {
+	b, a := ends(before, keys, of), ends(after, keys, of)
+	adds, removes := 0, 0
+	for i := range keys {
+		if a[i] == 0 {
+			removes++
+		} else if a[i] != b[i] {
+			adds++
+		}
+	}
+	d.change.Add = slices.Grow(d.change.Add, adds)
+	d.change.Remove = slices.Grow(d.change.Remove, removes)
+	for i, k := range keys {
+		d.put(tocsin.Rule{Prefix: prefix(kind, k), Action: action(kind)}, b[i], a[i])
+	}
 }
 
 func (d *diff) put(r tocsin.Rule, before, after uint32) {
