@@ -24,6 +24,8 @@ func (e *Error) Is(target error) bool {
 	switch target {
 	case store.ErrNotFound:
 		return e.Status == http.StatusNotFound
+	case store.ErrExists:
+		return e.Status == http.StatusConflict
 	case store.ErrSpent:
 		return e.Status == http.StatusGone
 	case store.ErrFull:

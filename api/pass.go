@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"strings"
 
@@ -18,7 +19,22 @@ type passesWish struct {
 const (
 	passAlphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 	passLetters  = 16
+	passGroup    = 4
 )
+
+// newPass returns a code such as "7Q2M-0K9D-XXTA-4H1C".
+func newPass() string {
+	random := make([]byte, passLetters)
+	rand.Read(random)
+	var b strings.Builder
+	for i, r := range random {
+		if i > 0 && i%passGroup == 0 {
+			b.WriteByte('-')
+		}
+		b.WriteByte(passAlphabet[r%32])
+	}
+	return b.String()
+}
 
 // HashPass returns what is stored of a one-time pass, however it was typed; false
 // says that it cannot be one.

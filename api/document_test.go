@@ -1,0 +1,139 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tocsin-io/tocsin/api"
+)
+
+// operation is what the tests need of one operation of the document.
+type operation struct {
+	Tags      []string
+	Responses map[string]json.RawMessage
+}
+
+// operations returns those of the document, as "GET /v1/status".
+func operations(t *testing.T) map[string]operation {
+	var doc struct {
+		Paths map[string]map[string]operation
+	}
+	if err := json.Unmarshal(api.Document, &doc); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]operation{}
+	for path, item := range doc.Paths {
+		for method, op := range item {
+			all[strings.ToUpper(method)+" "+path] = op
+		}
+	}
+	return all
+}
+
+// TestEveryRouteIsDescribed holds the document and the routes to each other.
+func TestEveryRouteIsDescribed(t *testing.T) {
+	want := slices.Sorted(slices.Values(api.Routes()))
+	got := slices.Sorted(maps.Keys(operations(t)))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("routes (-) and what the document describes (+):\n%s", diff)
+	}
+}
+
+// mayTell is every field of every answer that a device can get, but for the
+// frames, which package ruleset describes, and the files of TUF, which are signed
+// and say which keys hold. None can be a command, a path or a configuration; a
+// new one is a decision, taken here.
+var mayTell = []string{
+	"error", "index", // what was wrong with what it sent
+	"accepted", "repeated", // how many sightings were new
+	"device", "owner", "honeypot", "certificates", "ca", "root", "lists", // who it is, and whom it trusts
+	"fingerprint", "sealed", "waiting", "sealing_key", // keys of its owner, unreadable to the hub
+}
+
+// TestWhatAHubCanTellAGuard enumerates the wire. Every answer of every test is
+// held to the same document, strictly.
+func TestWhatAHubCanTellAGuard(t *testing.T) {
+	var doc struct {
+		Components struct {
+			Schemas, Responses map[string]json.RawMessage
+		}
+	}
+	if err := json.Unmarshal(api.Document, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var fields []string
+	binary := map[string]bool{}
+	var walk func(raw json.RawMessage)
+	walk = func(raw json.RawMessage) {
+		var s struct {
+			Ref        string `json:"$ref"`
+			Properties map[string]json.RawMessage
+			Items      json.RawMessage
+			Content    map[string]struct{ Schema json.RawMessage }
+			Additional json.RawMessage `json:"additionalProperties"`
+		}
+		if err := json.Unmarshal(raw, &s); err != nil {
+			t.Fatal(err)
+		}
+		if s.Additional != nil {
+			t.Error("an answer to a device has fields of any name")
+		}
+		if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
+			walk(doc.Components.Schemas[name])
+		} else if name, ok := strings.CutPrefix(s.Ref, "#/components/responses/"); ok {
+			walk(doc.Components.Responses[name])
+		}
+		for name, p := range s.Properties {
+			fields = append(fields, name)
+			walk(p)
+		}
+		if s.Items != nil {
+			walk(s.Items)
+		}
+		for kind, c := range s.Content {
+			if kind != "application/json" {
+				binary[kind] = true
+			}
+			walk(c.Schema)
+		}
+	}
+	var opaque []string
+	for name, op := range operations(t) {
+		if !slices.Contains(op.Tags, "devices") {
+			continue
+		}
+		clear(binary)
+		for _, r := range op.Responses {
+			walk(r)
+		}
+		if len(binary) > 0 {
+			opaque = append(opaque, name)
+		}
+	}
+	slices.Sort(fields)
+	want := slices.Sorted(slices.Values(mayTell))
+	if diff := cmp.Diff(want, slices.Compact(fields)); diff != "" {
+		t.Errorf("what a hub can tell a guard (-want +got):\n%s", diff)
+	}
+	slices.Sort(opaque)
+	if diff := cmp.Diff([]string{"GET /v1/feed", "GET /v1/tuf/{file}"}, opaque); diff != "" {
+		t.Errorf("answers that are no JSON (-want +got):\n%s", diff)
+	}
+}
+
+func TestDocumentIsServed(t *testing.T) {
+	w := newWorld(t)
+	resp, body := w.raw("GET", "/openapi.json", nil, nil)
+	want, err := os.ReadFile("openapi.json")
+	if err != nil || resp.StatusCode != http.StatusOK || !bytes.Equal(want, []byte(body)) {
+		t.Errorf("got %s, %d bytes, %v", resp.Status, len(body), err)
+	}
+}

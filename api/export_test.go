@@ -1,0 +1,4 @@
+package api
+
+// DecodeBatch is what the fuzzer feeds.
+var DecodeBatch = decodeBatch
