@@ -31,7 +31,7 @@ type kind uint8
 
 const (
 	_        kind = iota
-	fleeting      // shared, forgeable or with friends: short, never longer the next time
+	fleeting      // shared, or with friends: short, never longer the next time
 	personal      // may be a person: what knocks is the person
 	doubtful      // of what one or two devices saw: renewed by what knocks at others
 	firm          // renewed by whatever knocks
@@ -46,22 +46,30 @@ type success struct {
 
 // atOwner takes o into what its owner's devices know, and rules for them.
 func (t *Tally) atOwner(o *observed, rulings []Ruling) []Ruling {
-	p := t.pairs.Touch(o.pair)
+	var p *pair
+	if o.Failures+o.Successes > 0 || o.strong {
+		p = t.pairs.Touch(o.pair)
+	} else if p = t.pairs.See(o.pair); p == nil {
+		o.points = t.probes(o)
+		return rulings
+	}
 	p.source, p.owner = o.key, o.owner
-	before := p.failures[0]
 	failed := t.failed(o, p)
 	t.succeeded(o, p)
+	friend := within(p.friend, o.last, weekSeconds)
+	if !friend {
+		o.points = min(o.points+t.probes(o), maxPoints)
+	}
 	if !o.live {
 		return rulings
 	}
 	v := verdict{}
 	all := p.failures.events(o.now, weekSeconds)
 	o.person = len(all) == 0 || person(all)
-	friend := within(p.friend, o.now, weekSeconds)
 	switch {
 	case o.strong:
-		v = verdict{rule: byDevice, count: int(min(o.Failures+o.Probes, 1<<15)), span: o.last - min(o.last, seconds(o.First.Add(-o.Offset))), devices: 1, local: o.local}
-	case failed && p.failures[0] != (event{}) && (before != p.failures[0] || o.Failures > 0):
+		v = verdict{rule: byDevice, devices: 1, local: o.local}
+	case failed:
 		v = t.limits.judge(all, o.now, int(p.runs), friend)
 	}
 	if v.rule == 0 && o.Dropped > 0 && p.end != 0 && o.now < p.end+fresh && (p.kind == firm || p.kind == doubtful && !p.met(o)) {
@@ -93,8 +101,13 @@ func (t *Tally) failed(o *observed, p *pair) bool {
 		t.fail(o, p, nameless, 0, rest)
 		any = true
 	}
-	o.points = min(o.points+t.policy.Points.Probe*int(min(o.Probes, maxPoints)), maxPoints)
 	return any
+}
+
+// probes is what connections that never tried to log in weigh: little, and
+// nothing from where somebody belongs.
+func (t *Tally) probes(o *observed) int {
+	return min(t.policy.Points.Probe*int(min(o.Probes, maxPoints)), maxPoints)
 }
 
 // provesSomething reports whether a success on a excuses its failures in the
@@ -153,7 +166,7 @@ func (t *Tally) excuse(o *observed, p *pair, account, class tag, n uint32) uint3
 		}
 		return 0
 	}
-	n = min(n, uint32(t.policy.Excused)-min(uint32(t.policy.Excused), uint32(s.excused)))
+	n = min(n, uint32(max(t.policy.Excused-int(s.excused), 0)))
 	s.excused += uint16(n)
 	return n
 }
@@ -161,7 +174,7 @@ func (t *Tally) excuse(o *observed, p *pair, account, class tag, n uint32) uint3
 // succeeded remembers who got in and belongs there, and forgets the mistyping
 // just before it.
 func (t *Tally) succeeded(o *observed, p *pair) {
-	if o.Successes == 0 || p.end > o.last && p.by != byPerson {
+	if o.Successes == 0 || o.Channel == tocsin.Honeypot || p.end > o.last && p.kind != personal {
 		return
 	}
 	for i := range o.Accounts {
@@ -185,7 +198,7 @@ func (t *Tally) succeeded(o *observed, p *pair) {
 		p.friend = max(p.friend, 1) // somebody is in the table of successes
 		if !o.local {
 			p.friend = max(p.friend, o.last)
-			o.benign = true
+			o.benign = o.live
 		}
 	}
 }
@@ -232,7 +245,7 @@ func kindOf(o *observed, p *pair, v verdict, friend bool) kind {
 	switch {
 	case v.rule == byKnocking:
 		return p.kind
-	case friend || o.short || v.local:
+	case friend || o.short:
 		return fleeting
 	case v.rule == byPerson || v.rule == byCrowd || v.rule == byDevice && o.person:
 		return personal
@@ -242,18 +255,23 @@ func kindOf(o *observed, p *pair, v verdict, friend bool) kind {
 	return firm
 }
 
+// ownerLength returns how long a block is. What rests on lines that any user of
+// one device can write is short and never doubles: nobody there can have a
+// stranger blocked for long.
 func (t *Tally) ownerLength(p *pair, v verdict, o *observed) time.Duration {
-	switch {
-	case p.kind == fleeting && v.local && !o.short:
-		return min(t.policy.Forgeable, t.policy.Firm)
-	case p.kind == fleeting:
+	first := t.policy.Firm
+	switch p.kind {
+	case fleeting:
 		return t.policy.Short
-	case p.kind == personal:
-		return t.length(t.policy.First, &p.strikes, p.end, o.now)
-	case p.kind == doubtful:
-		return t.length(t.policy.Doubt, &p.strikes, p.end, o.now)
+	case personal:
+		first = t.policy.First
+	case doubtful:
+		first = t.policy.Doubt
 	}
-	return t.length(t.policy.Firm, &p.strikes, p.end, o.now)
+	if v.local {
+		return min(first, t.policy.Forgeable)
+	}
+	return t.length(first, &p.strikes, p.end, o.now)
 }
 
 // met reports whether o's device is among those that the source failed at.

@@ -59,11 +59,11 @@ func TestOwner(t *testing.T) {
 		{"forgeable, one device", []tocsin.Received{
 			provenance(told("o", "a", evil, 0, "root", "root", "root", "root", "root"), tocsin.Local),
 			provenance(told("o", "a", evil, time.Hour, "root"), tocsin.Local),
-		}, []string{"o block 1h0m0s", "o block 1h0m0s"}},
+		}, []string{"o block 15m0s", "o block 15m0s"}},
 		{"forgeable, two devices", []tocsin.Received{
 			provenance(told("o", "a", evil, 0, "root", "root", "root", "root", "root"), tocsin.Local),
 			told("o", "b", evil, time.Hour, "root"),
-		}, []string{"o block 1h0m0s", "o block 12h0m0s"}},
+		}, []string{"o block 15m0s", "o block 12h0m0s"}},
 		{"private", []tocsin.Received{blocked(told("o", "a", "192.168.7.1", 0, "root"))}, nil},
 		{"a resolver", []tocsin.Received{blocked(told("o", "a", "9.9.9.9", 0, "root"))}, []string{"o block 10m0s"}},
 		{"one owner alone never blocks for others", []tocsin.Received{

@@ -75,6 +75,25 @@ func (t *Tally) Observe(r tocsin.Received) []Ruling {
 	return t.atAll(&o, rulings)
 }
 
+// Warm tells which sightings are about to be observed, so that the processor
+// fetches what is remembered of their sources meanwhile. It changes nothing. The
+// best batch is 64.
+func (t *Tally) Warm(batch []tocsin.Received) {
+	var pairs, sources [64]uint64
+	n := 0
+	for i := range batch {
+		if key, ok := sourceKey(batch[i].Source); ok {
+			sources[n], pairs[n] = key, t.policy.Seed.Hash2(key, uint64(t.owners[batch[i].Owner]))
+			n++
+		}
+		if n == len(sources) || i == len(batch)-1 {
+			t.pairs.Warm(pairs[:n])
+			t.sources.Warm(sources[:n])
+			n = 0
+		}
+	}
+}
+
 // observed is a sighting and what was found out about it.
 type observed struct {
 	*tocsin.Received
@@ -159,12 +178,17 @@ func (t *Tally) Refused(r Ruling, until time.Time) {
 	}
 	end := seconds(until)
 	if r.Owner == "" {
-		if s := t.sources.Get(key); s != nil {
+		if s := t.sources.Get(key); s != nil && r.Action == tocsin.Block {
 			s.end = min(s.end, end)
 		}
 		return
 	}
-	if p := t.pairs.Get(t.policy.Seed.Hash2(key, uint64(t.owners[r.Owner]))); p != nil {
+	p := t.pairs.Get(t.policy.Seed.Hash2(key, uint64(t.owners[r.Owner])))
+	switch {
+	case p == nil:
+	case r.Action == tocsin.Pass:
+		p.passed = 0
+	default:
 		p.end = min(p.end, end)
 	}
 }

@@ -29,8 +29,7 @@ type witness struct {
 const (
 	confirmed uint8 = 1 << iota
 	refuted
-	forged  // all of it could have been written by any user of the device
-	vouched // for a friend: the session was lost
+	forged // all of it could have been written by any user of the device
 )
 
 // spans are the three windows, in seconds.
@@ -207,6 +206,8 @@ func clipped(p *panel, weights *[panelSize]int, most int, of func(*witness) uint
 		}
 		if first {
 			sum += min(total, most)
+		}
+		if first && of(&p[i]) != 0 { // an unknown network is none
 			distinct++
 		}
 	}
