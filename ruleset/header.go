@@ -31,6 +31,17 @@ func (k Kind) String() string {
 	return "invalid"
 }
 
+// most returns how many bytes a message may have.
+func (k Kind) most() int {
+	switch k {
+	case Delta:
+		return MaxDelta
+	case Snapshot:
+		return MaxSnapshot
+	}
+	return MaxBeat
+}
+
 // A Header is what every message begins with.
 type Header struct {
 	Kind     Kind

@@ -11,7 +11,7 @@ import (
 // A Sealed is one message as it travels: header, body, key ID and signature.
 type Sealed []byte
 
-// Bounds of a [Sealed], in bytes.
+// Bounds of a [Sealed], in bytes: what is larger is not even verified.
 const (
 	MaxDelta    = 1 << 20
 	MaxSnapshot = 16 << 20
@@ -99,7 +99,7 @@ func Peek(s Sealed) (Header, error) {
 	r := reader{b: s[:len(s)-keyTail]}
 	h := r.header()
 	copy(h.Key[:], s[len(s)-keyTail:])
-	if most := map[Kind]int{Delta: MaxDelta, Snapshot: MaxSnapshot, Beat: MaxBeat}[h.Kind]; len(s) > most {
+	if len(s) > h.Kind.most() {
 		r.fail("too large")
 	}
 	return h, r.err
