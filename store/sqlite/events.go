@@ -3,8 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"iter"
 	"math"
 	"net/netip"
@@ -25,6 +27,12 @@ type mark struct {
 
 func (m mark) below(id tocsin.ID) bool {
 	return !m.known || m.boot < id.Boot || m.boot == id.Boot && m.counter < id.Counter
+}
+
+// sum is the checksum that is stored beside m.
+func (m mark) sum(device tocsin.DeviceID) int64 {
+	b := binary.LittleEndian.AppendUint64([]byte(device), m.boot)
+	return int64(crc32.Checksum(binary.LittleEndian.AppendUint64(b, m.counter), castagnoli))
 }
 
 // A logEnd is where the log ends within the open transaction: what flush will
@@ -138,12 +146,15 @@ func (t *tx) mark(device tocsin.DeviceID) (*mark, error) {
 	if m, ok := t.log.marks[device]; ok {
 		return m, nil
 	}
-	var boot, counter int64
-	err := t.one("SELECT boot, counter FROM marks WHERE device = ?", []any{string(device)}, &boot, &counter)
+	var boot, counter, sum int64
+	err := t.one("SELECT boot, counter, sum FROM marks WHERE device = ?", []any{string(device)}, &boot, &counter, &sum)
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
 	m := &mark{known: err == nil, boot: uint64(boot), counter: uint64(counter)}
+	if m.known && sum != m.sum(device) {
+		return nil, fmt.Errorf("mark of %s: %w", device, store.ErrDamaged)
+	}
 	if t.log.marks == nil {
 		t.log.marks = map[tocsin.DeviceID]*mark{}
 	}
@@ -168,7 +179,8 @@ func (t *tx) add(e *entry, now time.Time) error {
 }
 
 // inserts are the statements that add events, those with many rows first: a
-// statement for each row costs twice the time.
+// statement for each row costs twice the time. OR ROLLBACK spares SQLite the
+// copies of pages by which it undoes one statement alone.
 var inserts = func() (all []struct {
 	rows  int
 	query string
@@ -177,7 +189,7 @@ var inserts = func() (all []struct {
 		all = append(all, struct {
 			rows  int
 			query string
-		}{n, "INSERT INTO events (serial, at, kind, source, row) VALUES " +
+		}{n, "INSERT OR ROLLBACK INTO events (serial, at, kind, source, row) VALUES " +
 			strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?), ", n), ", ")})
 	}
 	return all
@@ -201,7 +213,8 @@ func (t *tx) flush() error {
 		if !m.changed {
 			continue
 		}
-		if _, err := t.exec("INSERT OR REPLACE INTO marks VALUES (?, ?, ?)", string(device), int64(m.boot), int64(m.counter)); err != nil {
+		if _, err := t.exec("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)",
+			string(device), int64(m.boot), int64(m.counter), m.sum(device)); err != nil {
 			return err
 		}
 	}
@@ -280,8 +293,26 @@ func (s *Store) About(ctx context.Context, source string, most int) ([]tocsin.Ev
 	if err != nil {
 		return nil, err
 	}
-	return collect(ctx, s, scanEvent, eventColumns+"WHERE source = ? ORDER BY serial DESC LIMIT ?", key, max(most, 0))
+	type span struct{ first, last sql.Null[int64] }
+	log, err := one(ctx, s, func(rows *sql.Rows) (b span, err error) { return b, rows.Scan(&b.first, &b.last) },
+		"SELECT (SELECT min(serial) FROM events), (SELECT max(serial) FROM events)")
+	if err != nil {
+		return nil, err
+	}
+	var found []tocsin.Event
+	for block := log.last.V >> blockBits; block >= log.first.V>>blockBits && len(found) < most; block-- {
+		more, err := collect(ctx, s, scanEvent, eventColumns+"WHERE serial >> 14 = ? AND source = ? ORDER BY serial DESC LIMIT ?",
+			block, key, most-len(found))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, more...)
+	}
+	return found, nil
 }
+
+// blockBits says how many events a block of the index by source has: 1 << blockBits.
+const blockBits = 14
 
 // forgetRows is how many rows go in one commit: others wait no longer for that.
 const forgetRows = 250

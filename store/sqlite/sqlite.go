@@ -95,7 +95,7 @@ func (s *Store) open(ctx context.Context) error {
 		"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "trusted_schema(0)", "cell_size_check(1)",
 		// A checkpoint brings some 16 MiB home at once; a WAL that grew behind a
 		// backup is cut back afterwards.
-		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "cache_size(-16000)"))
+		"wal_autocheckpoint(4000)", "journal_size_limit(67108864)", "cache_size(-16000)", "temp_store(MEMORY)"))
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/store"
 )
 
@@ -114,9 +115,7 @@ func (s *Store) checkRows(ctx context.Context) error {
 		}
 		return errors.Is(err, store.ErrDamaged) || err == nil
 	}
-	for _, err := range s.Since(ctx, 0) {
-		note(err)
-	}
+	note(s.checkLog(ctx))
 	for _, err := range s.Devices(ctx) {
 		note(err)
 	}
@@ -135,6 +134,48 @@ func (s *Store) checkRows(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkLog reads all events and marks, and compares the head with them.
+func (s *Store) checkLog(ctx context.Context) error {
+	type end struct{ serial, at, events int64 }
+	scan := func(rows *sql.Rows) (e end, err error) { return e, rows.Scan(&e.serial, &e.at, &e.events) }
+	before, err := one(ctx, s, scan, "SELECT serial, at, events FROM head")
+	if err != nil {
+		return err
+	}
+	var last tocsin.Event
+	n := int64(0)
+	for e, err := range s.Since(ctx, 0) {
+		switch {
+		case err != nil:
+			return err
+		case e.At.Before(last.At):
+			return fmt.Errorf("%s: %w: event %d is older than the one before", s.path, store.ErrDamaged, e.Serial)
+		case e.Serial <= uint64(before.serial): // later ones came meanwhile
+			last = e
+		}
+		n++
+	}
+	after, err := one(ctx, s, scan, "SELECT serial, at, events FROM head")
+	if err != nil {
+		return err
+	}
+	if uint64(before.serial) < last.Serial || n > 0 && before.at < nanos(last.At) || before == after && n != after.events {
+		return fmt.Errorf("%s: %w: the log does not end where it says", s.path, store.ErrDamaged)
+	}
+	_, err = collect(ctx, s, func(rows *sql.Rows) (none struct{}, err error) {
+		var device string
+		var boot, counter, sum int64
+		if err := rows.Scan(&device, &boot, &counter, &sum); err != nil {
+			return none, err
+		}
+		if (mark{boot: uint64(boot), counter: uint64(counter)}).sum(tocsin.DeviceID(device)) != sum {
+			err = fmt.Errorf("mark of %s: %w", device, store.ErrDamaged)
+		}
+		return none, err
+	}, "SELECT device, boot, counter, sum FROM marks")
+	return err
 }
 
 // Size implements [store.Upkeep].

@@ -8,7 +8,7 @@ CREATE TABLE head (
 	at     INTEGER NOT NULL,
 	events INTEGER NOT NULL
 );
-INSERT INTO head VALUES (1, 0, 0, 0);
+INSERT INTO head VALUES (1, 0, -9223372036854775808, 0);
 
 -- at is Unix nanoseconds and grows with serial, so that it needs no index.
 CREATE TABLE events (
@@ -18,13 +18,16 @@ CREATE TABLE events (
 	source BLOB NOT NULL,    -- the masked prefix: address, number of bits
 	row    BLOB NOT NULL
 );
-CREATE INDEX events_by_source ON events (source);
+-- By source, but within blocks of 16,384 events: sources come in no order, so an
+-- index over all of them would have every commit write as many pages as rows.
+CREATE INDEX events_by_source ON events (serial >> 14, source);
 
 -- The highest sighting of each device, kept for ever: what repeats are recognised by.
 CREATE TABLE marks (
 	device  TEXT PRIMARY KEY,
 	boot    INTEGER NOT NULL,
-	counter INTEGER NOT NULL
+	counter INTEGER NOT NULL,
+	sum     INTEGER NOT NULL -- checksum of all three
 ) WITHOUT ROWID;
 
 CREATE TABLE tokens (
