@@ -66,14 +66,19 @@ type Renewed struct {
 
 // A Batch is sightings in the order of their numbers, oldest first.
 type Batch struct {
-	Sent      time.Time  `json:"sent"` // the device's clock at sending: the hub works out how wrong it is
-	Sightings []Sighting `json:"sightings"`
+	Sent      time.Time  `json:"sent"`      // the device's clock at sending: the hub works out how wrong it is
+	Sightings []Sighting `json:"sightings"` // none asks what the hub has
 }
 
 // A Taken answers a [Batch] after the commit: nothing of it can be lost any more.
 type Taken struct {
 	Accepted int `json:"accepted"`
 	Repeated int `json:"repeated"` // committed before
+
+	// The newest that the hub has of this device: whatever is above may be sent.
+	// A hub that was restored from a backup has less than it once did.
+	HaveBoot    uint64 `json:"have_boot"`
+	HaveCounter uint64 `json:"have_counter"`
 }
 
 // Losses is a device's word that rules of the fleet cut off people who belong

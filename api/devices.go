@@ -104,11 +104,10 @@ func (a *API) ingest(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(batch) == 0 {
-		return nil, badRequest("sightings: want at least one")
-	}
-	fresh, err := a.Ingester.Ingest(c.r.Context(), c.reporter(sent), batch)
-	return result(Taken{Accepted: fresh, Repeated: len(batch) - fresh}, err)
+	in, err := a.Ingester.Ingest(c.r.Context(), c.reporter(sent), batch)
+	return result(Taken{
+		Accepted: in.Fresh, Repeated: len(batch) - in.Fresh, HaveBoot: in.Have.Boot, HaveCounter: in.Have.Counter,
+	}, err)
 }
 
 func (c *call) reporter(sent time.Time) Reporter {

@@ -84,11 +84,15 @@ func pushedBack(err error) time.Duration {
 func TestSightingsAreTakenOnce(t *testing.T) {
 	w := newWorld(t, func(c *api.Config) { c.Now = func() time.Time { return noon.Add(-time.Hour) } })
 	nas := w.device("nas")
-	for _, want := range []api.Taken{{Accepted: 2}, {Repeated: 2}} {
+	for _, want := range []api.Taken{{Accepted: 2, HaveBoot: 2, HaveCounter: 2}, {Repeated: 2, HaveBoot: 2, HaveCounter: 2}} {
 		got, err := nas.Send(t.Context(), noon, []tocsin.Sighting{seen(1), seen(2)})
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Error(err, diff)
 		}
+	}
+	// Nothing to send, but the question what the hub has.
+	if got, err := nas.Send(t.Context(), noon, nil); err != nil || got != (api.Taken{HaveBoot: 2, HaveCounter: 2}) {
+		t.Error(got, err)
 	}
 	r := w.hub.reporter
 	if r.Device != "nas" || r.Owner != "ada" || r.From != netip.MustParseAddr("127.0.0.1") || r.Offset != time.Hour {
@@ -116,7 +120,6 @@ func TestABadBatchIsRefusedWhole(t *testing.T) {
 		{"cut short", `{"sent":"2026-01-15T12:00:00Z","sightings":[` + good, 400, -1},
 		{"two values", batch(good) + `{}`, 400, -1},
 		{"no clock", `{"sightings":[` + good + `]}`, 400, -1},
-		{"no sightings", batch(""), 400, -1},
 		{"one that is no object", batch(good + `,7`), 400, 1},
 		{"one that is malformed", batch(good + `,{"source":"nowhere"}`), 400, 1},
 		{"one that is negative", batch(`{"failures":-1}`), 400, 0},

@@ -53,7 +53,7 @@ func TestEveryRouteIsDescribed(t *testing.T) {
 // new one is a decision, taken here.
 var mayTell = []string{
 	"error", "index", // what was wrong with what it sent
-	"accepted", "repeated", // how many sightings were new
+	"accepted", "repeated", "have_boot", "have_counter", // which sightings it has
 	"device", "owner", "honeypot", "certificates", "ca", "root", "lists", // who it is, and whom it trusts
 	"fingerprint", "sealed", "waiting", "sealing_key", // keys of its owner, unreadable to the hub
 }

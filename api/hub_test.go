@@ -82,10 +82,10 @@ func (h *hub) Renew(_ context.Context, p api.Peer, csr string) (api.Renewed, err
 	return api.Renewed{Certificates: string(p.Device) + csr, CA: "PEM"}, nil
 }
 
-func (h *hub) Ingest(_ context.Context, r api.Reporter, batch []tocsin.Sighting) (fresh int, err error) {
+func (h *hub) Ingest(_ context.Context, r api.Reporter, batch []tocsin.Sighting) (in api.Ingested, err error) {
 	defer h.lock()()
 	if h.broken != nil {
-		return 0, h.broken
+		return in, h.broken
 	}
 	h.reporter = r
 	for _, s := range batch {
@@ -93,13 +93,14 @@ func (h *hub) Ingest(_ context.Context, r api.Reporter, batch []tocsin.Sighting)
 		if cmp.Or(cmp.Compare(s.ID.Boot, last.Boot), cmp.Compare(s.ID.Counter, last.Counter)) <= 0 {
 			continue
 		}
-		fresh++
+		in.Fresh++
 		h.highest[r.Device] = s.ID
 		h.add(tocsin.Event{Received: &tocsin.Received{
 			Sighting: s, At: r.At, Offset: r.Offset, From: r.From, Network: 64500, Channel: tocsin.Enrolled, Owner: r.Owner,
 		}})
 	}
-	return fresh, nil
+	in.Have = h.highest[r.Device]
+	return in, nil
 }
 
 func (h *hub) add(e tocsin.Event) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"io"
 	"net/netip"
 	"time"
@@ -14,7 +15,8 @@ import (
 type Peer struct {
 	Device  tocsin.DeviceID
 	Owner   tocsin.OwnerID
-	Expired bool // its certificate did: it may renew, and nothing else
+	Expired bool             // its certificate did: it may renew, and nothing else
+	Key     *ecdsa.PublicKey // proved by the connection
 }
 
 // A Reporter is a device that says something.
@@ -23,6 +25,12 @@ type Reporter struct {
 	From   netip.Addr    // the address that the hub saw
 	At     time.Time     // when it did
 	Offset time.Duration // how far the device's clock was ahead
+}
+
+// An Ingested is what became of a batch.
+type Ingested struct {
+	Fresh int
+	Have  tocsin.ID // the newest sighting of the device that the hub has
 }
 
 // The interfaces below are what a hub implements. Their errors are shown to
@@ -41,8 +49,10 @@ type Enroller interface {
 
 // An Ingester takes what devices say. It returns after the commit.
 type Ingester interface {
-	// Ingest commits a batch and returns how many of it are new.
-	Ingest(ctx context.Context, r Reporter, batch []tocsin.Sighting) (fresh int, err error)
+	// Ingest commits a batch and returns how many of it are new, and what the hub
+	// has of the device then.
+	// An empty batch asks what the hub has.
+	Ingest(ctx context.Context, r Reporter, batch []tocsin.Sighting) (Ingested, error)
 	// Lose commits that rules cut off people who belong there.
 	Lose(ctx context.Context, r Reporter, rules []netip.Prefix) error
 	// Report notes what the device says of itself.
