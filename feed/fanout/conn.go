@@ -100,6 +100,13 @@ func (s *Set) control(w *Wire, op int, event func(fd int32) *unix.EpollEvent) er
 // State returns what the handshake told of the peer.
 func (c *Conn) State() tls.ConnectionState { return c.tls.ConnectionState() }
 
+// Gone reports whether the connection has ended.
+func (c *Conn) Gone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
 // Offer sends m, unless the connection is behind or closed: then it returns
 // false, and Drained will be called when it has caught up with what it was sent
 // before.

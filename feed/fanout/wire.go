@@ -21,6 +21,7 @@ type Wire struct {
 
 	mu   sync.Mutex // guards the fields below
 	left []byte     // encrypted; the socket did not take it
+	done func()
 }
 
 // Wrap makes a Wire of a connection.
@@ -30,6 +31,26 @@ func Wrap(c *net.TCPConn) (*Wire, error) {
 		return nil, err
 	}
 	return &Wire{TCPConn: c, raw: raw}, nil
+}
+
+// OnClose has done called once, when the connection is closed by whomever.
+func (w *Wire) OnClose(done func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.done = done
+}
+
+// Close implements net.Conn.
+func (w *Wire) Close() error {
+	w.mu.Lock()
+	done := w.done
+	w.done = nil
+	w.mu.Unlock()
+	err := w.TCPConn.Close()
+	if done != nil {
+		done()
+	}
+	return err
 }
 
 // maxLeft bounds what is kept of one connection: some records of TLS.
