@@ -105,7 +105,7 @@ func (t *Tally) agree(o *observed, s *source, rulings []Ruling) []Ruling {
 	t.confirmAll(s, o.now)
 	rulings = append(rulings, o.ruling("", tocsin.Block, length, s.reason()))
 	if f != nil {
-		rulings = t.passFriends(o, f, rulings)
+		rulings = t.passFriends(o, s, f, rulings)
 	}
 	return rulings
 }

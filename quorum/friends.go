@@ -52,14 +52,24 @@ func (t *Tally) vouch(o *observed, rulings []Ruling) []Ruling {
 	if t.protected(f, o.now) {
 		t.refuteAll(s)
 		s.end = o.now
-		return append(rulings, o.ruling("", tocsin.Pass, t.policy.Passing, "somebody belongs there at as many owners as a block needs"))
+		r := o.ruling("", tocsin.Pass, t.policy.Passing, "somebody belongs there at as many owners as a block needs")
+		r.Withdraw = true
+		return append(rulings, r)
 	}
-	p := t.pairs.Get(o.pair)
-	if p == nil || p.end > o.now || within(p.passed, o.now, span(t.policy.Passing)/2) {
+	return t.except(o, s, o.owner, rulings)
+}
+
+// except lets a source that is blocked for everybody pass at an owner where
+// somebody belongs, for as long as the block stands, unless the owner's own
+// devices had it blocked.
+func (t *Tally) except(o *observed, s *source, owner uint32, rulings []Ruling) []Ruling {
+	p := t.pairs.Get(t.policy.Seed.Hash2(o.key, uint64(owner)))
+	ruled := len(rulings) > 0 && rulings[0].Owner == t.standings[owner-1].id
+	if p == nil || ruled || p.end > o.now || p.passed >= s.end {
 		return rulings
 	}
-	p.passed = o.now
-	return append(rulings, o.ruling(o.Owner, tocsin.Pass, t.policy.Passing, friendly))
+	p.passed = s.end
+	return append(rulings, o.ruling(t.standings[owner-1].id, tocsin.Pass, time.Duration(s.end-o.now)*time.Second, friendly))
 }
 
 const friendly = "somebody got in from there who belongs there"
@@ -83,29 +93,18 @@ func (t *Tally) protected(f *friends, now uint32) bool {
 	return t.enough(t.weigh(&f.panel, now, 0))
 }
 
-// passFriends lets the source of a block for everybody pass at the owners where
-// somebody belongs, unless they blocked it themselves.
-func (t *Tally) passFriends(o *observed, f *friends, rulings []Ruling) []Ruling {
+// passFriends excepts the owners that vouch for the source.
+func (t *Tally) passFriends(o *observed, s *source, f *friends, rulings []Ruling) []Ruling {
 	for _, v := range f.owners {
-		if v.owner == 0 || !within(v.last, o.now, weekSeconds) {
-			continue
+		if v.owner != 0 && within(v.last, o.now, weekSeconds) {
+			rulings = t.except(o, s, v.owner, rulings)
 		}
-		p := t.pairs.Get(t.policy.Seed.Hash2(o.key, uint64(v.owner)))
-		if p == nil || p.end > o.now || within(p.passed, o.now, span(t.policy.Passing)/2) {
-			continue
-		}
-		id := t.standings[v.owner-1].id
-		if len(rulings) > 0 && rulings[0].Owner == id {
-			continue
-		}
-		p.passed = o.now
-		rulings = append(rulings, o.ruling(id, tocsin.Pass, t.policy.Passing, friendly))
 	}
 	return rulings
 }
 
 // Lost takes a device's word that a rule of the fleet cut off somebody who
-// belongs there, and returns what is withdrawn: passes. It counts only from a
+// belongs there, and returns what is withdrawn or excepted. It counts only from a
 // device that somebody got into from there before the block, once a day for
 // each device. Two devices of an owner withdraw the owner's block, and have the
 // owner excepted from everybody's; owners and networks as many and trusted as a
@@ -132,16 +131,24 @@ func (t *Tally) Lost(l tocsin.Loss, at time.Time) []Ruling {
 	d.lossAt = now
 	f.lose(loss{deviceKey, owner, l.Network, enrolledSeconds(l.Enrolled), now, t.place(l.From)})
 	var rulings []Ruling
-	if f.lostAt(owner, now) >= 2 {
-		if own {
-			p.end = now
-		}
-		rulings = append(rulings, ruling(l.Owner, key, tocsin.Pass, at, t.policy.Passing, "two devices lost sessions to the block"))
+	const why = "two devices lost sessions to the block"
+	twice := f.lostAt(owner, now) >= 2
+	if twice && own {
+		p.end = now
+		r := ruling(l.Owner, key, tocsin.Pass, at, t.policy.Passing, why)
+		r.Withdraw = true
+		rulings = append(rulings, r)
+	}
+	if twice && all && p != nil && p.passed < s.end {
+		p.passed = s.end
+		rulings = append(rulings, ruling(l.Owner, key, tocsin.Pass, at, time.Duration(s.end-now)*time.Second, why))
 	}
 	if all && t.enough(t.weighLosses(f, now)) {
 		t.refuteAll(s)
 		s.end = now
-		rulings = append(rulings, ruling("", key, tocsin.Pass, at, t.policy.Passing, "devices of several owners lost sessions to the block"))
+		r := ruling("", key, tocsin.Pass, at, t.policy.Passing, "devices of several owners lost sessions to the block")
+		r.Withdraw = true
+		rulings = append(rulings, r)
 	}
 	return rulings
 }

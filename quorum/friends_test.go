@@ -123,10 +123,14 @@ func TestEverybody(t *testing.T) {
 			return all
 		}}, []string{"everybody block 10m0s"}},
 		{"a friend passes", []step{belongs("f", "f", 9, 0), attacked(h)}, []string{"everybody block 1h0m0s", "f pass 1h0m0s"}},
-		{"a friend who comes later passes", []step{attacked(0), belongs("f", "f", 9, h/2)}, []string{"everybody block 1h0m0s", "f pass 1h0m0s"}},
+		{"a friend who comes later passes", []step{attacked(0), belongs("f", "f", 9, h/2)}, []string{"everybody block 1h0m0s", "f pass 30m0s"}},
 		{"three friends protect", []step{belongs("f", "f", 9, 0), belongs("g", "g", 10, 0), belongs("h", "h", 11, 0), attacked(h)}, nil},
 		{"three friends lift", []step{attacked(0), belongs("f", "f", 9, h/2), belongs("g", "g", 10, h/2), belongs("h", "h", 11, h/2)},
-			[]string{"everybody block 1h0m0s", "f pass 1h0m0s", "g pass 1h0m0s", "everybody pass 1h0m0s"}},
+			[]string{"everybody block 1h0m0s", "f pass 30m0s", "g pass 30m0s", "everybody withdraw 10m0s"}},
+		{"an exception ends for who guesses", []step{
+			belongs("f", "f", 9, 0), attacked(h), seen(blocked(told("f", "f", evil, h+time.Minute, "root"))),
+			seen(blocked(told("f", "f", evil, h+2*time.Minute, "root"))),
+		}, []string{"everybody block 1h0m0s", "f pass 1h0m0s", "f pass 1s", "f block 10m0s"}},
 		{"three friends in one network do not", []step{belongs("f", "f", 9, 0), belongs("g", "g", 9, 0), belongs("h", "h", 9, 0), attacked(h)},
 			[]string{"everybody block 1h0m0s", "f pass 1h0m0s", "g pass 1h0m0s", "h pass 1h0m0s"}},
 		{"forgiven", []step{attacked(0), func(t *Tally) []Ruling {
@@ -170,7 +174,9 @@ func TestLost(t *testing.T) {
 		{"no block", []step{lost("f", "f1", 9, 2*h), lost("f", "f2", 9, 2*h)}, nil},
 		{"one device", []step{mine("f"), lost("f", "f1", 9, h+1)}, []string{"f block 10m0s"}},
 		{"one device twice", []step{mine("f"), lost("f", "f1", 9, h+1), lost("f", "f1", 9, h+2)}, []string{"f block 10m0s"}},
-		{"two devices", []step{mine("f"), lost("f", "f1", 9, h+1), lost("f", "f2", 9, h+1)}, []string{"f block 10m0s", "f pass 1h0m0s"}},
+		{"two devices", []step{mine("f"), lost("f", "f1", 9, h+1), lost("f", "f2", 9, h+1)}, []string{"f block 10m0s", "f withdraw 10m0s"}},
+		{"two devices, to everybody's", []step{attacked(h), lost("f", "f1", 9, h+time.Minute), lost("f", "f2", 9, h+time.Minute)},
+			[]string{"everybody block 1h0m0s", "f pass 1h0m0s", "g pass 1h0m0s"}},
 		{"devices that nobody got into", []step{mine("f"), lost("f", "f3", 9, h+1), lost("f", "f4", 9, h+1)}, []string{"f block 10m0s"}},
 		{"another owner's block", []step{mine("f"), lost("g", "g1", 9, h+1), lost("g", "g2", 9, h+1)}, []string{"f block 10m0s"}},
 	} {
@@ -206,7 +212,7 @@ func TestLostByEverybody(t *testing.T) {
 		o := fmt.Sprint("f", i)
 		withdrawn = append(withdrawn, run(tally, lost(o, o, 20+i, time.Hour+2*time.Minute))...)
 	}
-	if diff := cmp.Diff([]string{"everybody pass 1h0m0s"}, withdrawn); diff != "" {
+	if diff := cmp.Diff([]string{"everybody withdraw 10m0s"}, withdrawn); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if s := tally.Standing("w0"); s >= 0.5 {

@@ -69,7 +69,11 @@ func words(rulings []Ruling) (list []string) {
 		if owner == "" {
 			owner = "everybody"
 		}
-		list = append(list, fmt.Sprintf("%s %s %v", owner, r.Action, r.Until.Sub(r.At)))
+		word := r.Action.String()
+		if r.Withdraw {
+			word = "withdraw"
+		}
+		list = append(list, fmt.Sprintf("%s %s %v", owner, word, r.Until.Sub(r.At)))
 	}
 	return list
 }

@@ -17,7 +17,7 @@ type pair struct {
 	end      uint32 // of the last block
 	runStart uint32 // of the window that a person's failures are counted in
 	friend   uint32 // when somebody got in from there who belongs there
-	passed   uint32 // when it was last told to let the source pass
+	passed   uint32 // until when the source is excepted from the block for everybody
 	runs     uint16
 	strikes  uint8 // blocks so far, each of which doubled the next
 	by       rule  // of the last block
@@ -222,6 +222,11 @@ func (t *Tally) others(o *observed, p *pair, account tag) bool {
 func (t *Tally) block(o *observed, p *pair, v verdict, friend bool, rulings []Ruling) []Ruling {
 	if peace(p.start, p.end, o.now) {
 		return rulings
+	}
+	if p.passed > o.now {
+		// The exception ends first: a pass wins over the devices' own blocks, too.
+		p.passed = 0
+		return append(rulings, o.ruling(o.Owner, tocsin.Pass, time.Second, "somebody belongs there, and somebody else guesses"))
 	}
 	if !within(p.end, o.now, weekSeconds) {
 		if !t.mayBlock(o, v) {

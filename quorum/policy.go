@@ -74,7 +74,8 @@ type Policy struct {
 	// guesses at several devices, Fleet that of one that witnesses agree on; each further one
 	// doubles, up to Longest. Forgeable bounds what rests on lines that any user
 	// of a single device can write. Short is the length for shared addresses and
-	// friends, which never doubles. Passing is the length of a pass.
+	// friends, which never doubles. Passing is the length of the pass that a
+	// withdrawal is for whoever cannot take back.
 	First, Doubt, Firm, Fleet, Longest, Forgeable, Short, Passing time.Duration
 	// Shared are addresses that many use: carriers' translators, public
 	// resolvers, content networks, crawlers, exits of anonymity networks.
@@ -115,7 +116,7 @@ func Default() Policy {
 		VotesDevice: 500, VotesOwner: 2000,
 
 		First: 10 * time.Minute, Doubt: 15 * time.Minute, Firm: 12 * time.Hour, Fleet: time.Hour, Longest: day,
-		Forgeable: time.Hour, Short: 10 * time.Minute, Passing: time.Hour,
+		Forgeable: time.Hour, Short: 10 * time.Minute, Passing: 10 * time.Minute,
 		Shared: resolvers(),
 
 		Sources: 1 << 20, Pairs: 1 << 20, Successes: 1 << 18, Friends: 1 << 16,

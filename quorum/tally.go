@@ -20,10 +20,15 @@ import (
 )
 
 // A Ruling is a decision of the hub for the devices of Owner; "" is everybody's.
-// Its Origin is [tocsin.ByFleet].
+// Its Origin is [tocsin.ByFleet]. The hub has made at most one block and one pass
+// of a prefix in a scope; a later one stands instead, even if it ends earlier.
 type Ruling struct {
 	Owner tocsin.OwnerID
 	tocsin.Decision
+	// Withdraw takes back the hub's block of this prefix in this scope. The
+	// decision is then a pass, short, for whoever cannot take back; nobody is to
+	// guess freely because of it.
+	Withdraw bool
 }
 
 // A Tally remembers what each source did, at each owner and to all. Make one
@@ -62,7 +67,7 @@ func New(p Policy) *Tally {
 // Observe takes what the hub received, once each and in the order of receipt,
 // and returns what follows from it: a ruling for the reporter's owner, one for
 // everybody, and passes for owners that vouch for a source that is blocked for
-// everybody. It is mostly nothing.
+// everybody: at most one for each scope. It is mostly nothing.
 func (t *Tally) Observe(r tocsin.Received) []Ruling {
 	o, ok := t.observed(&r)
 	if !ok {
