@@ -110,17 +110,15 @@ func (a *sprayed) sources() (n int) {
 // everybody knows; an account that exists gets no shorter limit, nor does a
 // source that got in within the week: nobody innocent is blocked for it.
 func (d *Detector) sprayVerdict(all *window.Recent, o *observed, crowd int, forged bool) verdict {
-	if crowd == 0 || d.trusted(o) {
+	switch {
+	case crowd == 0, o.tag&(public|unknown) == 0:
+		return verdict{}
+	case o.tag&public != 0 && d.bursts(all, o) < 2:
+		return verdict{}
+	case d.trusted(o): // last, for it looks into another table
 		return verdict{}
 	}
-	v := verdict{decided: true, rule: bySpray, count: crowd, local: forged}
-	switch {
-	case o.tag&public != 0:
-		v.decided = d.bursts(all, o) >= 2
-	case o.tag&unknown == 0:
-		v.decided = false
-	}
-	return v
+	return verdict{decided: true, rule: bySpray, count: crowd, local: forged}
 }
 
 // bursts counts how often, within a day, the source came for this account.
