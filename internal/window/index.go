@@ -31,7 +31,7 @@ func (x *index) shard(hash uint64) *shard { return &x.shards[hash>>x.shift] }
 func entry(hash uint64, ref uint32) uint64 { return hash<<32 | uint64(ref) }
 
 // home is where the search for an entry starts. The length is no power of two:
-// a shard grows by a quarter, not by doubling.
+// a large shard grows by a quarter, not by doubling.
 func (s *shard) home(e uint64) int {
 	return int((e >> 32) * uint64(len(s.entries)) >> 32)
 }
@@ -58,7 +58,11 @@ func (s *shard) add(e uint64) {
 
 func (s *shard) grow() {
 	old := s.entries
-	s.entries = make([]uint64, len(old)+len(old)/4+8)
+	more := len(old) + 8
+	if len(old) >= perShard/4 {
+		more = len(old) / 4 // most of the memory is here: keep it tight
+	}
+	s.entries = make([]uint64, len(old)+more)
 	s.n = 0
 	for _, e := range old {
 		if e != 0 {
