@@ -25,8 +25,7 @@ const top = 10
 // forgotten, and only accounts seen before are counted. The busiest sources, of
 // which a summary tells, are seen again before so many others.
 const (
-	maxSources  = 1 << 20 // by detection
-	maxTallied  = 1 << 16
+	maxSources  = 1 << 20
 	maxAccounts = 1 << 18
 )
 
@@ -86,7 +85,7 @@ func newSummary(w *bufio.Writer, asJSON bool) *summary {
 	list := blocklist.New(blocklist.Limits{Device: maxSources, Passes: 1}, false)
 	return &summary{
 		w: w, json: asJSON, list: list, watch: watch.New(detect.New(policy), list, nil, nil),
-		waiting: make([]tocsin.Attempt, 0, batch), sources: window.New[sourceRow](maxTallied, policy.Seed),
+		waiting: make([]tocsin.Attempt, 0, batch), sources: window.New[sourceRow](maxSources, policy.Seed),
 		services: map[tocsin.Service]*outcomes{}, accounts: map[string]*outcomes{},
 		blocked: map[netip.Prefix]tocsin.Reason{}, facts: map[tocsin.Fact]int{},
 	}
