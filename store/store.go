@@ -41,6 +41,9 @@ type Ingest interface {
 	// At never before that of the event before. A batch of several devices, or
 	// of none, is refused whole.
 	Append(ctx context.Context, batch []tocsin.Received) (fresh []tocsin.Event, err error)
+	// Highest returns the highest ID committed of a device, or none of it (Boot and
+	// Counter 0).
+	Highest(ctx context.Context, device tocsin.DeviceID) (tocsin.ID, error)
 }
 
 // A Log is the hub's log of events: what the fleet decides follows from it.
@@ -53,8 +56,9 @@ type Log interface {
 	// From yields those received at or after t: where a replay begins.
 	From(ctx context.Context, t time.Time) iter.Seq2[tocsin.Event, error]
 	// About returns the newest events about exactly one prefix, or about the
-	// prefix that counts as the source of one address, newest first.
-	About(ctx context.Context, source string, most int) ([]tocsin.Event, error)
+	// prefix that counts as the source of one address, newest first; with before,
+	// those of lower serials.
+	About(ctx context.Context, source string, before uint64, most int) ([]tocsin.Event, error)
 	// Forget removes sightings received before t, oldest first and at most so
 	// many, and returns how many went; others write meanwhile. What repeats are
 	// recognised by stays, no serial is given twice, and orders and losses stay.

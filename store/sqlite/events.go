@@ -115,6 +115,25 @@ func (s *Store) Append(ctx context.Context, batch []tocsin.Received) ([]tocsin.E
 	return events, nil
 }
 
+// Highest implements [store.Ingest].
+func (s *Store) Highest(ctx context.Context, device tocsin.DeviceID) (tocsin.ID, error) {
+	id := tocsin.ID{Device: device}
+	m, err := one(ctx, s, func(rows *sql.Rows) (m mark, err error) {
+		var boot, counter, sum int64
+		err = rows.Scan(&boot, &counter, &sum)
+		m = mark{known: true, boot: uint64(boot), counter: uint64(counter)}
+		if err == nil && sum != m.sum(device) {
+			err = fmt.Errorf("mark of %s: %w", device, store.ErrDamaged)
+		}
+		return m, err
+	}, "SELECT boot, counter, sum FROM marks WHERE device = ?", string(device))
+	if errors.Is(err, store.ErrNotFound) {
+		return id, nil
+	}
+	id.Boot, id.Counter = m.boot, m.counter
+	return id, err
+}
+
 // received is event for a sighting that is still at hand, at less cost.
 func received(e *entry, r *tocsin.Received) tocsin.Event {
 	own := *r
@@ -281,7 +300,7 @@ func (s *Store) firstAt(ctx context.Context, t time.Time) (int64, error) {
 }
 
 // About implements [store.Log].
-func (s *Store) About(ctx context.Context, source string, most int) ([]tocsin.Event, error) {
+func (s *Store) About(ctx context.Context, source string, before uint64, most int) ([]tocsin.Event, error) {
 	p, err := netip.ParsePrefix(source)
 	if a, aerr := netip.ParseAddr(source); aerr == nil {
 		p, err = tocsin.SourcePrefix(a), nil
@@ -299,10 +318,13 @@ func (s *Store) About(ctx context.Context, source string, most int) ([]tocsin.Ev
 	if err != nil {
 		return nil, err
 	}
+	if before > 0 && before <= math.MaxInt64 {
+		log.last.V = min(log.last.V, int64(before)-1)
+	}
 	var found []tocsin.Event
 	for block := log.last.V >> blockBits; block >= log.first.V>>blockBits && len(found) < most; block-- {
-		more, err := collect(ctx, s, scanEvent, eventColumns+"WHERE serial >> 14 = ? AND source = ? ORDER BY serial DESC LIMIT ?",
-			block, key, most-len(found))
+		more, err := collect(ctx, s, scanEvent, eventColumns+"WHERE serial >> 14 = ? AND source = ? AND serial <= ? ORDER BY serial DESC LIMIT ?",
+			block, key, log.last.V, most-len(found))
 		if err != nil {
 			return nil, err
 		}

@@ -42,6 +42,10 @@ func meaning(code int) error {
 	if code == codes.SQLITE_IOERR_SHORT_READ {
 		return store.ErrDamaged
 	}
+	if code == codes.SQLITE_ERROR {
+		// Our statements are right, so it is what the file's header says of them.
+		return store.ErrDamaged
+	}
 	switch code & 0xff {
 	case codes.SQLITE_FULL:
 		return store.ErrFull

@@ -229,17 +229,25 @@ func testReading(t *testing.T, s *subject) {
 		}
 	}
 	for _, source := range []string{"203.0.113.1/32", "203.0.113.1", "::ffff:203.0.113.1"} {
-		got, err := s.About(t.Context(), source, 1000)
+		got, err := s.About(t.Context(), source, 0, 1000)
 		must(t, err)
 		same(t, "about "+source, got, about)
 	}
-	got, err := s.About(t.Context(), "203.0.113.1/32", 3)
+	got, err := s.About(t.Context(), "203.0.113.1/32", 0, 3)
 	must(t, err)
 	same(t, "about, three", got, about[:3])
-	if got, err := s.About(t.Context(), "192.0.2.1", 3); err != nil || len(got) > 0 {
+	got, err = s.About(t.Context(), "203.0.113.1/32", about[2].Serial, 2)
+	must(t, err)
+	same(t, "about, the next two", got, about[3:5])
+	for device, want := range map[tocsin.DeviceID]uint64{"dev-2": 1200, "nobody": 0} {
+		id, err := s.Highest(t.Context(), device)
+		must(t, err)
+		same(t, "highest of "+string(device), id.Counter, want)
+	}
+	if got, err := s.About(t.Context(), "192.0.2.1", 0, 3); err != nil || len(got) > 0 {
 		t.Errorf("about nobody: got %v, %v", got, err)
 	}
-	if _, err := s.About(t.Context(), "nowhere", 3); err == nil {
+	if _, err := s.About(t.Context(), "nowhere", 0, 3); err == nil {
 		t.Error("about nowhere: got no error")
 	}
 	for e, err := range s.Since(t.Context(), 0) { // asking for more meanwhile, and leaving early
