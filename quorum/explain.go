@@ -153,8 +153,8 @@ func (e Explanation) Lines() []string {
 		if !o.Until.IsZero() {
 			say("blocked for this owner until %s: %s", o.Until.Format(time.RFC3339), o.Reason)
 		}
-		say("this owner: %d failures within 10 minutes, %d within 24 hours, %d within 7 days, on %d devices",
-			o.Failures[0], o.Failures[1], o.Failures[2], o.Devices)
+		say("failures at this owner: %d within 10 minutes, %d within 24 hours, %d within 7 days, on %s",
+			o.Failures[0], o.Failures[1], o.Failures[2], plural(o.Devices, "device"))
 	}
 	if f := e.AtAll; f != nil {
 		if !f.Until.IsZero() {
@@ -163,7 +163,7 @@ func (e Explanation) Lines() []string {
 		if !f.Honeypot.IsZero() {
 			say("a honeypot of the hub saw it try to log in at %s", f.Honeypot.Format(time.RFC3339))
 		}
-		say("witnesses weigh %.2f of %.2f within %s: %d owners in %d networks", f.Score, f.Threshold, f.Window, f.Owners, f.Networks)
+		say("witnesses weigh %.2f of %.2f within %s: %s in %s", f.Score, f.Threshold, f.Window, plural(f.Owners, "owner"), plural(f.Networks, "network"))
 		for _, w := range f.Witnesses {
 			say("witness %s in %s, trusted %.2f: evidence %.2f within 10 minutes, %.2f within 24 hours, %.2f within 7 days",
 				w.Pseudonym, networkName(w.Network), w.Trust, w.Evidence[0], w.Evidence[1], w.Evidence[2])
@@ -176,12 +176,19 @@ func (e Explanation) Lines() []string {
 		say("somebody got in from there within 7 days who belongs there")
 	}
 	if e.Vouched > 0 {
-		say("%d owners know somebody who belongs there", e.Vouched)
+		say("somebody who belongs there got in at %s", plural(e.Vouched, "owner"))
 	}
 	if len(lines) == 0 {
 		say("nothing is known of %s", e.Prefix)
 	}
 	return append(lines, "by policy "+e.Policy)
+}
+
+func plural(n int, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return strconv.Itoa(n) + " " + word
 }
 
 func networkName(n uint32) string {
@@ -193,10 +200,7 @@ func networkName(n uint32) string {
 
 // reason says in one line for a person why a source is blocked.
 func (v verdict) reason() tocsin.Reason {
-	where := "one device"
-	if v.devices > 1 {
-		where = strconv.Itoa(v.devices) + " devices"
-	}
+	where := plural(max(v.devices, 1), "device")
 	n := strconv.Itoa(v.count)
 	switch v.rule {
 	case byDevice:
@@ -218,7 +222,7 @@ func (v verdict) reason() tocsin.Reason {
 }
 
 func (s *source) reason() tocsin.Reason {
-	b := "witnessed by " + strconv.Itoa(int(s.owners)) + " owners in " + strconv.Itoa(int(s.networks)) + " networks"
+	b := "witnessed by " + plural(int(s.owners), "owner") + " in " + plural(int(s.networks), "network")
 	if s.by == byHoneypot {
 		b = "tried to log in at a honeypot, and " + b
 	}
