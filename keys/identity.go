@@ -103,8 +103,8 @@ func (i *Identity) Until() time.Time {
 	return time.Time{}
 }
 
-// Due reports whether the certificate is to be renewed: a third of its time is
-// left, or it has none.
+// Due reports whether there is a certificate and it is to be renewed: a third of
+// its time is left, or less.
 func (i *Identity) Due(now time.Time) bool {
 	c, _ := i.held()
 	return c != nil && !fresh(c, now)
