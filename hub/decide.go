@@ -1,0 +1,250 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/blocklist"
+	"github.com/tocsin-io/tocsin/fleet"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/quorum"
+	"github.com/tocsin-io/tocsin/store"
+)
+
+// A decider owns the fleet's mind: one loop applies the events of the log in
+// their order, and has what follows published. Events reach it from whoever
+// committed them; what does not come is read from the log.
+type decider struct {
+	log     *slog.Logger
+	events  store.Log
+	mind    *fleet.Fleet
+	publish func(ctx context.Context, now time.Time, changes []fleet.Scoped) error
+	now     func() time.Time
+	metrics *metrics
+
+	nudge  chan []tocsin.Event
+	asks   chan func(now time.Time)
+	serial uint64 // of the newest event applied
+	early  map[uint64]tocsin.Event
+}
+
+// Bounds of events that came before those they follow.
+const (
+	maxEarly = 20_000
+	gapWait  = 200 * time.Millisecond
+)
+
+func newDecider(c fleet.Config, events store.Log, now func() time.Time, m *metrics, log *slog.Logger) *decider {
+	return &decider{
+		log: log, events: events, mind: fleet.New(c), now: now, metrics: m,
+		nudge: make(chan []tocsin.Event, 256), asks: make(chan func(time.Time)), early: make(map[uint64]tocsin.Event),
+	}
+}
+
+// replay applies the log as it is: what a hub that starts must know.
+func (d *decider) replay(ctx context.Context) error {
+	start := d.now()
+	n := 0
+	for e, err := range d.events.Since(ctx, d.serial) {
+		if err != nil {
+			return fmt.Errorf("read the log of events: %w", err)
+		}
+		d.mind.Apply(e)
+		d.serial = e.Serial
+		n++
+	}
+	d.mind.Changes() // whoever publishes compares the lists as a whole
+	d.log.Info("log of events read", logkey.Count, n, logkey.Took, d.now().Sub(start))
+	return nil
+}
+
+// committed hands events over that are in the log. It waits while the loop is
+// busy: who reports faster than the hub decides is held up, not forgotten.
+func (d *decider) committed(ctx context.Context, events []tocsin.Event) {
+	if len(events) == 0 {
+		return
+	}
+	select {
+	case d.nudge <- events:
+	case <-ctx.Done(): // read from the log when the next ones come
+	}
+}
+
+// ask has f run by the loop, which owns the mind, and waits for it.
+func (d *decider) ask(ctx context.Context, f func(now time.Time)) error {
+	done := make(chan struct{})
+	select {
+	case d.asks <- func(now time.Time) { defer close(done); f(now) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-done
+	return nil
+}
+
+// sync returns once everything committed before the call is applied.
+func (d *decider) sync(ctx context.Context, serial uint64) error {
+	for {
+		var have uint64
+		if err := d.ask(ctx, func(time.Time) { have = d.serial }); err != nil || have >= serial {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// reconcileEvery is how often lists are compared with the mind as a whole: rules
+// that last longer than a list may tell are renewed then.
+const reconcileEvery = 10 * time.Minute
+
+func (d *decider) loop(ctx context.Context, reconcile func(context.Context, time.Time) error) error {
+	gap := time.NewTimer(time.Hour)
+	defer gap.Stop()
+	whole := time.NewTicker(reconcileEvery)
+	defer whole.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case f := <-d.asks:
+			f(d.now())
+		case events := <-d.nudge:
+			d.take(events)
+			d.drain()
+			if err := d.told(ctx); err != nil {
+				return err
+			}
+			if len(d.early) > 0 {
+				gap.Reset(gapWait)
+			}
+		case <-gap.C:
+			if err := d.fill(ctx); err != nil {
+				return err
+			}
+		case <-whole.C:
+			if err := reconcile(ctx, d.now()); err != nil {
+				d.log.Error("rules not published: trying again", logkey.Err, err)
+			}
+		}
+	}
+}
+
+// drain takes what waits already: one frame for all of it.
+func (d *decider) drain() {
+	for range cap(d.nudge) {
+		select {
+		case events := <-d.nudge:
+			d.take(events)
+		default:
+			return
+		}
+	}
+}
+
+// take applies events, as far as they follow.
+func (d *decider) take(events []tocsin.Event) {
+	for _, e := range events {
+		switch {
+		case e.Serial == d.serial+1:
+			d.apply(e)
+		case e.Serial > d.serial && len(d.early) < maxEarly:
+			d.early[e.Serial] = e
+			continue
+		default:
+			continue
+		}
+		for {
+			next, ok := d.early[d.serial+1]
+			if !ok {
+				break
+			}
+			delete(d.early, next.Serial)
+			d.apply(next)
+		}
+	}
+}
+
+// fill reads from the log what did not come.
+func (d *decider) fill(ctx context.Context) error {
+	for e, err := range d.events.Since(ctx, d.serial) {
+		if err != nil {
+			return fmt.Errorf("read the log of events: %w", err)
+		}
+		d.apply(e)
+	}
+	for serial := range d.early {
+		if serial <= d.serial {
+			delete(d.early, serial)
+		}
+	}
+	return d.told(ctx)
+}
+
+func (d *decider) apply(e tocsin.Event) {
+	d.serial = e.Serial
+	for _, f := range d.mind.Apply(e) {
+		d.metrics.decision(f)
+		word := "decided"
+		if f.Withdrawn {
+			word = "withdrawn"
+		}
+		if f.Verdict != blocklist.Enforced {
+			word = "not decided"
+		}
+		d.log.Info(word, "owner", f.Owner, logkey.Prefix, f.Decision.Prefix, "action", f.Decision.Action.String(),
+			logkey.Until, f.Decision.Until.Format(time.RFC3339), logkey.Reason, f.Decision.Reason, "verdict", f.Verdict.String())
+	}
+}
+
+// told has the changes published. What cannot be published now is found missing
+// when the lists are compared as a whole.
+func (d *decider) told(ctx context.Context) error {
+	changes := d.mind.Changes()
+	if len(changes) == 0 {
+		return nil
+	}
+	if err := d.publish(ctx, d.now(), changes); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		d.log.Error("rules not published: trying again", logkey.Err, err)
+	}
+	return nil
+}
+
+// entries returns the rules of a scope by prefix, then action.
+func (d *decider) entries(ctx context.Context, owner tocsin.OwnerID) (list []blocklist.Entry, err error) {
+	err = d.ask(ctx, func(now time.Time) { list = slices.Collect(d.mind.Entries(owner, now)) })
+	slices.SortFunc(list, func(a, b blocklist.Entry) int {
+		if c := a.Prefix.Compare(b.Prefix); c != 0 {
+			return c
+		}
+		return int(a.Action) - int(b.Action)
+	})
+	return list, err
+}
+
+// An answer about one address.
+type answer struct {
+	quorum.Explanation
+	entry blocklist.Entry
+	by    tocsin.OwnerID
+	held  bool
+}
+
+func (d *decider) explain(ctx context.Context, owner tocsin.OwnerID, a netip.Addr) (x answer, err error) {
+	err = d.ask(ctx, func(now time.Time) {
+		x.Explanation = d.mind.Explain(owner, a, now)
+		x.entry, x.by, x.held = d.mind.Lookup(owner, a, now)
+	})
+	return x, err
+}

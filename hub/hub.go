@@ -1,0 +1,340 @@
+// Package hub is the part that many devices report to: it takes what they saw,
+// has it decided upon, publishes the rules that follow as signed lists, and
+// knows who is enrolled. Four parts of it do one of these each; all they share is
+// the database and a loop that owns the fleet's mind.
+//
+// It decides nothing itself: that is the business of fleet and what that joins.
+// A device is answered after the commit, and what was committed is never lost.
+package hub
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/feed"
+	"github.com/tocsin-io/tocsin/fleet"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/internal/run"
+	"github.com/tocsin-io/tocsin/keys"
+	"github.com/tocsin-io/tocsin/ruleset"
+	"github.com/tocsin-io/tocsin/store"
+)
+
+// Config is what a hub is told.
+type Config struct {
+	Folder    string // keys and temporary copies
+	Fleet     fleet.Config
+	Addresses []string      // where devices reach it, host:port, for tokens
+	Names     []string      // host names and addresses of its server certificate
+	Retain    time.Duration // how long sightings are kept
+	Mirror    string        // folder that the signed lists are written to; "" is none
+	Admin     func(uid uint32) bool
+}
+
+// A Store is all that a hub keeps; see package store.
+type Store interface {
+	store.Ingest
+	store.Log
+	store.Devices
+	store.Frames
+	store.Values
+	store.Accesses
+	store.Upkeep
+}
+
+// Deps are what a hub works with.
+type Deps struct {
+	Store     Store
+	Authority *keys.Authority
+	Keys      *keys.Repository
+	Listener  net.Listener // TCP: devices, people and programs
+	Socket    net.Listener // Unix socket of this machine; nil is none
+	Log       *slog.Logger
+	Metrics   *prometheus.Registry
+	Now       func() time.Time
+	Version   string
+	Ready     func() // called once, when devices are served
+}
+
+// A Hub serves a fleet. Make one with [New], then [Hub.Run] it.
+type Hub struct {
+	cfg   Config
+	deps  Deps
+	log   *slog.Logger
+	since time.Time
+
+	decider   *decider
+	publisher *publisher
+	ingester  *ingester
+	registry  *registry
+	networks  *networks
+	upkeep    *upkeep
+	feed      *feed.Server
+	api       *api.API
+	restored  bool
+}
+
+// New makes a hub of these parts and brings it to where its log says it is.
+func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
+	h := &Hub{cfg: cfg, deps: deps, log: deps.Log, since: deps.Now()}
+	m := newMetrics(deps.Metrics)
+	_, err := os.Stat(filepath.Join(cfg.Folder, restoredFile))
+	h.restored = err == nil
+
+	if h.networks, err = openNetworks(ctx, deps.Store, deps.Log); err != nil {
+		return nil, err
+	}
+	h.decider = newDecider(cfg.Fleet, deps.Store, deps.Now, m, deps.Log)
+	h.publisher = newPublisher(deps.Store, func() (ruleset.Signer, error) { return deps.Keys.Signer(deps.Now()) }, deps.Now, deps.Log)
+	secret, err := h.secret(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if h.feed, err = feed.NewServer(feed.Config{Library: h.publisher, Log: deps.Log, Secret: secret}); err != nil {
+		return nil, err
+	}
+	h.publisher.feed = h.feed
+	h.decider.publish = h.publisher.change
+	h.registry = &registry{
+		log: deps.Log, store: deps.Store, authority: deps.Authority, root: deps.Keys.Root, ensure: h.publisher.ensure, addresses: cfg.Addresses,
+		now: deps.Now, heads: h.publisher.heads, drop: h.feed.Drop, followers: h.followers,
+	}
+	if err := h.registry.load(ctx); err != nil {
+		return nil, err
+	}
+	h.ingester = &ingester{
+		log: deps.Log, store: deps.Store, devices: h.registry, networks: h.networks, decider: h.decider, now: deps.Now, metrics: m,
+	}
+	h.upkeep = &upkeep{hub: h}
+	h.api = h.newAPI()
+	if err := h.decider.replay(ctx); err != nil {
+		return nil, err
+	}
+	if err := h.publisher.load(ctx, deps.Now(), h.restored); err != nil {
+		return nil, err
+	}
+	for _, owner := range append(h.registry.owners(), fleet.Everybody) {
+		if err := h.publisher.ensure(ctx, owner); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.publisher.reconcile(ctx, h.decider.mind, deps.Now()); err != nil {
+		return nil, err
+	}
+	if h.restored {
+		deps.Log.Warn("restored from a backup: a new epoch begins, and devices are asked for what they told since")
+		if err := os.Remove(filepath.Join(cfg.Folder, restoredFile)); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+func (h *Hub) newAPI() *api.API {
+	ring := &keyring{values: h.deps.Store, devices: h.registry, tuf: h.deps.Keys.File}
+	h.registry.enrolled = ring.enrolled
+	people := &orders{log: h.deps.Store, decider: h.decider, now: h.deps.Now}
+	return api.New(api.Config{
+		Peer: h.peer, Admin: h.cfg.Admin,
+		Enroller: h.registry, Ingester: h.ingester, Keyring: ring, Fleet: people, Registry: h.registry,
+		Accesses: h.deps.Store, Upkeep: h.upkeep,
+		Passes:  &passes{values: h.deps.Store, order: people.put, held: people.held, now: h.deps.Now},
+		Feed:    h.feed.Poll(h.follower),
+		Metrics: promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
+		Log:     h.log, Now: h.deps.Now,
+	})
+}
+
+// secretValue names what decides the order in which devices get bulk.
+const secretValue = "feed-secret"
+
+func (h *Hub) secret(ctx context.Context) ([]byte, error) {
+	s := keys.NewSecret()
+	return h.deps.Store.PutNew(ctx, secretValue, s[:])
+}
+
+// peer says who the device at the other end of a connection is.
+func (h *Hub) peer(state tls.ConnectionState) (api.Peer, error) {
+	p, err := keys.PeerOf(state, h.deps.Now())
+	if err != nil {
+		return api.Peer{}, err
+	}
+	if _, err := h.registry.live(p.Device); err != nil {
+		return api.Peer{}, err
+	}
+	return api.Peer{Device: p.Device, Owner: p.Owner, Expired: p.Expired, Key: p.Key}, nil
+}
+
+// identify says who wants the feed, and what of it.
+func (h *Hub) identify(state tls.ConnectionState) (tocsin.DeviceID, []ruleset.Ref, error) {
+	p, err := h.peer(state)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case p.Expired:
+		return "", nil, errors.New("the certificate ran out: renew it first")
+	}
+	return p.Device, ruleset.Refs(p.Owner), nil
+}
+
+// follower says who polls the feed.
+func (h *Hub) follower(r *http.Request) (feed.Device, error) {
+	if r.TLS == nil {
+		return feed.Device{}, errors.New("only devices follow the feed")
+	}
+	id, lists, err := h.identify(*r.TLS)
+	return feed.Device{ID: id, Lists: lists}, err
+}
+
+// followers returns the devices that are connected, and what they have in force.
+func (h *Hub) followers() map[tocsin.DeviceID]feed.Follower {
+	all := make(map[tocsin.DeviceID]feed.Follower)
+	for f := range h.feed.Connected() {
+		all[f.Device] = f
+	}
+	return all
+}
+
+// Run serves until ctx ends.
+func (h *Hub) Run(ctx context.Context) error {
+	config, err := h.deps.Authority.ServerTLS(h.cfg.Names, h.deps.Now, h.registry.Revoked)
+	if err != nil {
+		return err
+	}
+	port := h.feed.Listen(h.deps.Listener, config, h.identify)
+	server := h.api.Server()
+	parts := []run.Part{
+		{Name: "decide", Run: func(ctx context.Context) error {
+			return h.decider.loop(ctx, func(ctx context.Context, now time.Time) error {
+				return h.publisher.reconcile(ctx, h.decider.mind, now)
+			})
+		}},
+		{Name: "feed", Run: h.feed.Run},
+		{Name: "port", Run: port.Run},
+		{Name: "heartbeats", Run: func(ctx context.Context) error { return h.publisher.heartbeats(ctx, h.deps.Now) }},
+		{Name: "retention", Run: h.upkeep.retain},
+		{Name: "states", Run: h.registry.keep},
+		{Name: "keys", Run: h.keys},
+		{Name: "api", Run: func(ctx context.Context) error { return serve(ctx, server, port.API(), h.deps.Socket) }},
+	}
+	if h.cfg.Mirror != "" {
+		parts = append(parts, run.Part{Name: "mirror", Run: h.mirror})
+	}
+	if h.deps.Ready != nil {
+		h.deps.Ready()
+	}
+	return run.All(ctx, h.log, parts...)
+}
+
+// serve answers on all listeners until ctx ends, then lets requests end.
+func serve(ctx context.Context, server *http.Server, listeners ...net.Listener) error {
+	var wg sync.WaitGroup
+	errs := make(chan error, len(listeners))
+	for _, l := range listeners {
+		if l != nil {
+			wg.Go(func() { errs <- server.Serve(l) })
+		}
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		err = ctx.Err()
+	case err = <-errs:
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), run.Grace/2)
+	defer cancel()
+	if e := server.Shutdown(stop); e != nil {
+		err = errors.Join(err, server.Close())
+	}
+	wg.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// keysEvery is how often keys are looked after: renewed files, the next online
+// key, and who must be told that a person is needed.
+const keysEvery = time.Hour
+
+func (h *Hub) keys(ctx context.Context) error {
+	t := time.NewTicker(keysEvery)
+	defer t.Stop()
+	for {
+		if err := h.deps.Keys.Upkeep(h.deps.Now()); err != nil {
+			h.log.Error("keys not renewed: trying again in an hour", logkey.Err, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// mirrorEvery is how often the lists are written out.
+const mirrorEvery = 30 * time.Second
+
+func (h *Hub) mirror(ctx context.Context) error {
+	t := time.NewTicker(mirrorEvery)
+	defer t.Stop()
+	for {
+		if err := feed.Export(ctx, h.publisher, h.cfg.Mirror); err != nil && ctx.Err() == nil {
+			h.log.Error("lists not written out: trying again", logkey.Path, h.cfg.Mirror, logkey.Err, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+// Addresses returns where a hub that listens on port can be reached from outside
+// of this machine, the most likely first.
+func Addresses(port string) (list, names []string, err error) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, nil, fmt.Errorf("addresses of this machine: %w", err)
+	}
+	for _, a := range all {
+		p, err := netip.ParsePrefix(a.String())
+		if err != nil || p.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		names = append(names, p.Addr().String())
+		if !p.Addr().IsLoopback() {
+			list = append(list, net.JoinHostPort(p.Addr().String(), port))
+		}
+	}
+	if host, err := os.Hostname(); err == nil {
+		names = append(names, host)
+	}
+	if len(list) == 0 {
+		list = []string{net.JoinHostPort("127.0.0.1", port)}
+	}
+	return list, append(names, "localhost"), nil
+}
+
+// warnings are what a person should do about the keys.
+func (h *Hub) warnings() []string {
+	if text := h.deps.Keys.Due(h.deps.Now()).Sentence; text != "" {
+		return []string{text}
+	}
+	return nil
+}

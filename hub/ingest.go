@@ -1,0 +1,127 @@
+package hub
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/store"
+)
+
+// An ingester takes what devices say: it stamps it with what the hub knows of the
+// reporter, commits it and hands it on.
+type ingester struct {
+	log      *slog.Logger
+	store    ingestStore
+	devices  *registry
+	networks *networks
+	decider  *decider
+	now      func() time.Time
+	metrics  *metrics
+
+	mu   sync.Mutex // guards the field below
+	lost uint64     // sightings that a restored hub did not get again
+}
+
+type ingestStore interface {
+	store.Ingest
+	store.Log
+}
+
+var _ api.Ingester = (*ingester)(nil)
+
+// Ingest implements [api.Ingester].
+func (in *ingester) Ingest(ctx context.Context, r api.Reporter, batch []tocsin.Sighting) (api.Ingested, error) {
+	d, err := in.devices.live(r.Device)
+	if err != nil {
+		return api.Ingested{}, err
+	}
+	network := in.networks.of(r.From)
+	received := make([]tocsin.Received, len(batch))
+	for i, s := range batch {
+		received[i] = tocsin.Received{
+			Sighting: s, From: r.From, Network: network, Offset: r.Offset, Channel: channelOf(d),
+			Owner: d.Owner, Enrolled: d.Enrolled, Suspect: d.Suspect,
+		}
+	}
+	before, err := in.store.Highest(ctx, r.Device)
+	if err != nil {
+		return api.Ingested{}, err
+	}
+	fresh, err := in.store.Append(ctx, received)
+	if err != nil {
+		return api.Ingested{}, err
+	}
+	in.gap(before, batch)
+	in.decider.committed(ctx, fresh)
+	in.metrics.sightings.Add(float64(len(fresh)))
+	have := before
+	if n := len(fresh); n > 0 {
+		have = fresh[n-1].Received.ID
+	}
+	return api.Ingested{Fresh: len(fresh), Have: have}, nil
+}
+
+// gap counts what a device had to throw away before the hub got it: numbers that
+// are missing between what is known and what came.
+func (in *ingester) gap(before tocsin.ID, batch []tocsin.Sighting) {
+	if len(batch) == 0 || batch[0].ID.Boot != before.Boot || batch[0].ID.Counter <= before.Counter+1 {
+		return
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n := batch[0].ID.Counter - before.Counter - 1
+	in.lost += n
+	in.metrics.missing.Add(float64(n))
+	in.log.Warn("sightings are missing: the device kept them no longer", logkey.Device, batch[0].ID.Device, logkey.Count, n)
+}
+
+// missing returns how many sightings devices could not offer again.
+func (in *ingester) missing() uint64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.lost
+}
+
+func channelOf(d tocsin.Device) tocsin.Channel {
+	if d.Honeypot {
+		return tocsin.Honeypot
+	}
+	return tocsin.Enrolled
+}
+
+// Lose implements [api.Ingester].
+func (in *ingester) Lose(ctx context.Context, r api.Reporter, rules []netip.Prefix) error {
+	d, err := in.devices.live(r.Device)
+	if err != nil {
+		return err
+	}
+	network := in.networks.of(r.From)
+	var events []tocsin.Event
+	for _, p := range rules {
+		e, err := in.store.Add(ctx, tocsin.Event{Loss: &tocsin.Loss{
+			Device: d.ID, Owner: d.Owner, Network: network, From: r.From, Enrolled: d.Enrolled, Prefix: p.Masked(),
+		}})
+		if err != nil {
+			return err
+		}
+		events = append(events, e)
+	}
+	in.decider.committed(ctx, events)
+	return nil
+}
+
+// Report implements [api.Ingester].
+func (in *ingester) Report(ctx context.Context, r api.Reporter, s api.State) error {
+	if _, err := in.devices.live(r.Device); err != nil {
+		return err
+	}
+	return in.devices.reported(ctx, store.DeviceState{
+		Device: r.Device, At: in.now(), Version: s.Version, Lists: s.Lists, Offset: r.Offset, Note: s.Note,
+	})
+}

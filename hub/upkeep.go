@@ -1,0 +1,240 @@
+package hub
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/internal/durable"
+	"github.com/tocsin-io/tocsin/store"
+)
+
+// Names in a hub's folder, and in a backup of it.
+const (
+	databaseFile = "tocsin.db"
+	keysFolder   = "keys"
+	restoredFile = "restored" // there until the first start after a restore
+)
+
+// upkeep is what an operator needs besides.
+type upkeep struct {
+	hub *Hub
+
+	mu       sync.Mutex // guards the fields below
+	warnings []string
+}
+
+var _ api.Upkeep = (*upkeep)(nil)
+
+func (u *upkeep) warn(text string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.warnings) < 20 && !slices.Contains(u.warnings, text) {
+		u.warnings = append(u.warnings, text)
+	}
+}
+
+// Status implements [api.Upkeep].
+func (u *upkeep) Status(ctx context.Context) (s api.Status, err error) {
+	h := u.hub
+	s = api.Status{Version: h.deps.Version, Since: h.since, Networks: h.networks.info(), Unreplayed: h.ingester.missing()}
+	s.Devices, s.Connected, s.Lagging, s.Owners = h.registry.counts()
+	if s.Bytes, s.Events, err = h.deps.Store.Size(ctx); err != nil {
+		return s, err
+	}
+	if err = h.decider.ask(ctx, func(time.Time) { s.Serial = h.decider.serial }); err != nil {
+		return s, err
+	}
+	for p, rules := range h.publisher.heads() {
+		s.Lists = append(s.Lists, api.ListHead{
+			ListState: store.ListState{List: p.Ref.String(), Epoch: p.Epoch, Serial: p.Serial}, Rules: rules,
+		})
+	}
+	slices.SortFunc(s.Lists, func(a, b api.ListHead) int { return strings.Compare(a.List, b.List) })
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s.Warnings = append(slices.Clone(u.warnings), h.warnings()...)
+	return s, nil
+}
+
+// Ready implements [api.Upkeep].
+func (u *upkeep) Ready(ctx context.Context) error {
+	if _, _, err := u.hub.deps.Store.Size(ctx); err != nil {
+		return fmt.Errorf("the database does not answer: %w", err)
+	}
+	return u.hub.decider.ask(ctx, func(time.Time) {})
+}
+
+// Networks implements [api.Upkeep].
+func (u *upkeep) Networks(context.Context) (api.NetworkTable, error) {
+	return u.hub.networks.info(), nil
+}
+
+// ImportNetworks implements [api.Upkeep].
+func (u *upkeep) ImportNetworks(ctx context.Context, csv io.Reader, by string) (api.NetworkTable, error) {
+	t, err := u.hub.networks.replace(ctx, csv, u.hub.deps.Now())
+	if err == nil {
+		u.hub.deps.Log.Info("table of networks imported", "user", by, "ranges", t.Ranges, "date", t.Date)
+	}
+	return t, err
+}
+
+// Backup implements [api.Upkeep]: a gzipped tar of the database as of one moment
+// and of the keys.
+func (u *upkeep) Backup(ctx context.Context, w io.Writer) (err error) {
+	dir, err := os.MkdirTemp(u.hub.cfg.Folder, "backup-")
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	copied := filepath.Join(dir, databaseFile)
+	if err := u.hub.deps.Store.Backup(ctx, copied); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	z := gzip.NewWriter(w)
+	t := tar.NewWriter(z)
+	if err := pack(t, copied, databaseFile); err != nil {
+		return err
+	}
+	root := filepath.Join(u.hub.cfg.Folder, keysFolder)
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(u.hub.cfg.Folder, path)
+		if err != nil {
+			return err
+		}
+		return pack(t, path, filepath.ToSlash(name))
+	})
+	return errors.Join(err, t.Close(), z.Close())
+}
+
+func pack(t *tar.Writer, path, name string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := t.WriteHeader(&tar.Header{Name: name, Mode: 0o600, Size: info.Size(), ModTime: info.ModTime()}); err != nil {
+		return err
+	}
+	_, err = io.CopyN(t, f, info.Size())
+	return err
+}
+
+// maxBackup bounds one file of a backup, in bytes.
+const maxBackup = 1 << 40
+
+// Restore unpacks a backup into a folder that holds no hub, and has the hub start
+// a new epoch there: all guards follow it.
+func Restore(folder string, backup io.Reader) error {
+	if _, err := os.Stat(filepath.Join(folder, databaseFile)); err == nil {
+		return fmt.Errorf("%s holds a hub already: move it away, or name another folder", folder)
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	z, err := gzip.NewReader(backup)
+	if err != nil {
+		return fmt.Errorf("not a backup of a hub: %w", err)
+	}
+	t := tar.NewReader(z)
+	whole := false
+	for {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("the backup is damaged: %w", err)
+		}
+		if h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) || h.Size > maxBackup ||
+			h.Name != databaseFile && !strings.HasPrefix(h.Name, keysFolder+"/") {
+			return fmt.Errorf("not a backup of a hub: it holds %q", h.Name)
+		}
+		whole = whole || h.Name == databaseFile
+		path := filepath.Join(folder, filepath.FromSlash(h.Name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		err = durable.WriteFile(path, 0o600, func(w io.Writer) error { _, err := io.Copy(w, t); return err })
+		if err != nil {
+			return fmt.Errorf("restore %s: %w", h.Name, err)
+		}
+	}
+	if _, err := io.Copy(io.Discard, z); err != nil { // the checksum is at the end
+		return fmt.Errorf("the backup is damaged: %w", err)
+	}
+	if !whole {
+		return errors.New("not a backup of a hub: it holds no database")
+	}
+	return durable.WriteFile(filepath.Join(folder, restoredFile), 0o600, func(w io.Writer) error {
+		_, err := io.WriteString(w, "restored: the next start begins a new epoch\n")
+		return err
+	})
+}
+
+// retainEvery is how often what is older than it must be is forgotten.
+const (
+	retainEvery = time.Hour
+	retainSlice = 5000
+)
+
+// retain forgets sightings and frames that are older than they must be kept.
+func (u *upkeep) retain(ctx context.Context) error {
+	t := time.NewTicker(retainEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+		}
+		now := u.hub.deps.Now()
+		for {
+			n, err := u.hub.deps.Store.Forget(ctx, now.Add(-u.hub.cfg.Retain), retainSlice)
+			if err != nil {
+				u.hub.deps.Log.Error("old sightings not forgotten: trying again in an hour", "err", err)
+			}
+			if err != nil || n < retainSlice {
+				break
+			}
+		}
+		if _, err := u.hub.deps.Store.ForgetFrames(ctx, now.Add(-framesKept)); err != nil {
+			u.hub.deps.Log.Error("old frames not forgotten: trying again in an hour", "err", err)
+		}
+	}
+}
+
+// framesKept is how long a device may be away and still resume by deltas.
+const framesKept = 24 * time.Hour
+
+// of returns the devices of one owner that are not revoked, by ID.
+func (r *registry) of(owner tocsin.OwnerID) (list []tocsin.DeviceID) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for id, d := range r.devices {
+		if d.Owner == owner && d.Revoked.IsZero() {
+			list = append(list, id)
+		}
+	}
+	slices.Sort(list)
+	return list
+}

@@ -1,0 +1,166 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+)
+
+// perBatch is how many sightings go at once.
+const perBatch = 500
+
+// Waits after a failure: a random part of a window that doubles.
+const (
+	firstWait = time.Second
+	lastWait  = 2 * time.Minute
+)
+
+// send hands in what the guard told, in order, one batch at a time, until the
+// hub has it.
+func (u *Uplink) send(ctx context.Context) error {
+	window := firstWait
+	for {
+		more, err := u.sendOne(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			u.failed(err)
+			u.log.Debug("the hub did not take sightings: trying again", logkey.Err, err)
+			if !pause(ctx, waitOf(err, &window)) {
+				return ctx.Err()
+			}
+		case more:
+			window = firstWait
+		default:
+			window = firstWait
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-u.more:
+			}
+		}
+	}
+}
+
+// waitOf returns how long to wait after err, and widens the window.
+func waitOf(err error, window *time.Duration) time.Duration {
+	var refused *api.Error
+	wait := rand.N(*window)
+	if errors.As(err, &refused) && refused.RetryAfter > 0 {
+		wait = refused.RetryAfter + wait
+	}
+	*window = min(2**window, lastWait)
+	return wait
+}
+
+// pause waits, and reports whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
+
+// sendOne hands in one batch, or asks what the hub has, and reports whether there
+// is more to do.
+func (u *Uplink) sendOne(ctx context.Context) (more bool, err error) {
+	client, err := u.ask()
+	if err != nil {
+		return false, err
+	}
+	defer client.Close()
+	if err := u.sendLost(ctx, client); err != nil {
+		return false, err
+	}
+	u.mu.Lock()
+	have, asked := u.have, u.asked
+	var batch []tocsin.Sighting
+	if asked {
+		batch, err = u.spool.After(have, perBatch)
+	}
+	u.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	if asked && len(batch) == 0 {
+		return false, nil
+	}
+	taken, err := client.Send(ctx, u.clock.Now(), batch)
+	var refused *api.Error
+	if errors.As(err, &refused) && refused.Index != nil && *refused.Index < len(batch) {
+		// One that the hub cannot take must not hold up the others for ever.
+		u.log.Error("the hub refuses a sighting: it is left out", logkey.Source, batch[*refused.Index].Source, logkey.Err, err)
+		return true, u.without(ctx, client, batch, *refused.Index)
+	}
+	if err != nil {
+		return false, err
+	}
+	u.took(tocsin.ID{Boot: taken.HaveBoot, Counter: taken.HaveCounter}, batch)
+	u.well()
+	return true, nil
+}
+
+// took notes what the hub has. A hub that says it has less than before was
+// restored, and is offered all of it again.
+func (u *Uplink) took(have tocsin.ID, batch []tocsin.Sighting) {
+	have.Device = u.about.Device
+	if n := len(batch); n > 0 && !above(have, u.have) {
+		// It has these, whatever it says: going on is better than repeating.
+		have = batch[n-1].ID
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.have, u.asked = have, true
+}
+
+// without hands in a batch but for one.
+func (u *Uplink) without(ctx context.Context, client *api.Client, batch []tocsin.Sighting, i int) error {
+	for _, part := range [][]tocsin.Sighting{batch[:i], batch[i+1 : i+1]} {
+		if len(part) == 0 {
+			continue
+		}
+		if _, err := client.Send(ctx, u.clock.Now(), part); err != nil {
+			return err
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.have = batch[i].ID
+	return nil
+}
+
+func above(a, b tocsin.ID) bool {
+	return a.Boot > b.Boot || a.Boot == b.Boot && a.Counter > b.Counter
+}
+
+// sendLost tells of rules that cut off people who belong here.
+func (u *Uplink) sendLost(ctx context.Context, client *api.Client) error {
+	u.mu.Lock()
+	lost := u.lost
+	u.lost = nil
+	u.mu.Unlock()
+	if len(lost) == 0 {
+		return nil
+	}
+	err := client.Lose(ctx, u.clock.Now(), lost)
+	var refused *api.Error
+	if err != nil && !(errors.As(err, &refused) && refused.Status < 500 && refused.RetryAfter == 0) {
+		u.mu.Lock()
+		u.lost = append(append([]netip.Prefix{}, lost...), u.lost...)
+		u.lost = u.lost[:min(len(u.lost), maxLost)]
+		u.mu.Unlock()
+		return err
+	}
+	return nil
+}
