@@ -29,14 +29,14 @@ var tiers = [][]string{
 	{"authlog/logmix"},   // 1 made-up logs for benchmarks
 	{"detect", "quorum"}, // 2 pure: one device; witnesses
 	{"watch", "fleet"},   // 3 pure: one device, and all of them, composed
-	{"replay", "firewall/firewalltest", "store/storetest"},                  // 4 a trace through both; conformance suites
-	{"replay/tracemix"},                                                     // 4 made-up traces for tests and benchmarks
+	{"replay", "firewall/firewalltest", "store/storetest"}, // 4 a trace through both; conformance suites
+	{"replay/tracemix"}, // 4 made-up traces for tests and benchmarks
 	{"firewall/nft", "firewall/iptables", "firewall/memory"},                // 5 adapters
 	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"}, // 5 adapters
 	{"store/sqlite", "keys", "spool"},                                       // 5 adapters
 	{"feed/fanout"},                                                         // 6 bytes to many connections
 	{"operator", "api", "feed"},                                             // 6 protocols: the control socket, the hub's API, signed frames
-	{"config", "sim", "uplink"},                                                       // 7
+	{"config", "sim", "uplink"},                                             // 7
 	{"guard", "hub"},                                                        // 8
 	{"cmd/tocsin", "bench", "demo"},                                         // 9
 }
