@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -28,6 +29,17 @@ func explain(path string, err error) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return err
+}
+
+// unreadable returns what an error of a scan means: columns have the types that
+// we gave them, so one that cannot be converted is damaged.
+func unreadable(err error) error {
+	var e *driver.Error
+	if err == nil || errors.As(err, &e) || errors.Is(err, store.ErrDamaged) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 }
 
 var (

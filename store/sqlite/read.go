@@ -34,7 +34,7 @@ func collect[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, erro
 	for rows.Next() {
 		one, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return nil, unreadable(err)
 		}
 		all = append(all, one)
 	}

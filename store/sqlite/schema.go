@@ -96,6 +96,8 @@ func examine(ctx context.Context, path string) (err error) {
 		return nil
 	case id != appID:
 		return errForeign
+	case version < 1:
+		return fmt.Errorf("%w: schema %d", store.ErrDamaged, version)
 	case version > newest:
 		return fmt.Errorf("%w (schema %d, this one knows %d)", store.ErrNewer, version, newest)
 	}

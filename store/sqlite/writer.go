@@ -192,7 +192,7 @@ func (t *tx) one(query string, args []any, into ...any) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.ErrNotFound
 	}
-	return err
+	return unreadable(err)
 }
 
 // must returns [store.ErrNotFound] if a statement that names one row changed none.
