@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 
 	"github.com/tocsin-io/tocsin"
@@ -30,7 +31,13 @@ const (
 )
 
 // TUF implements [api.Keyring].
-func (k *keyring) TUF(_ context.Context, name string) ([]byte, error) { return k.tuf(name) }
+func (k *keyring) TUF(_ context.Context, name string) ([]byte, error) {
+	b, err := k.tuf(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, store.ErrNotFound
+	}
+	return b, err
+}
 
 // enrolled notes what the owner's key is sealed to for a new device.
 func (k *keyring) enrolled(ctx context.Context, id tocsin.DeviceID, sealing []byte) error {

@@ -60,16 +60,17 @@ type Uplink struct {
 	trust   *keys.Trust
 	clock   *keys.Clock
 
-	more   chan struct{} // there is something to send, or to send again
-	mu     sync.Mutex    // guards the fields below
-	spool  *spool.Spool
-	lost   []netip.Prefix // told to the hub when it can be
-	hub    string         // the address that answered last
-	have   tocsin.ID      // the newest sighting that the hub said it has
-	asked  bool           // the hub said what it has
-	epochs map[ruleset.Ref]uint64
-	client *feed.Client
-	fault  string // why nothing gets through, for people; "" is all well
+	more      chan struct{} // there is something to send, or to send again
+	mu        sync.Mutex    // guards the fields below
+	spool     *spool.Spool
+	lost      []netip.Prefix // told to the hub when it can be
+	hub       string         // the address that answered last
+	have      tocsin.ID      // the newest sighting that the hub said it has
+	asked     bool           // the hub said what it has
+	epochs    map[ruleset.Ref]uint64
+	client    *feed.Client
+	askedKeys time.Time // because of a message that no known key signed
+	fault     string    // why nothing gets through, for people; "" is all well
 }
 
 // Open reads the enrolment in the folder. Without one the error is
@@ -289,10 +290,11 @@ const keysAgain = time.Minute
 // take proves a message and hands it to the device.
 func (u *Uplink) take(ctx context.Context, client *feed.Client, d Device, s ruleset.Sealed) error {
 	m, err := ruleset.Open(s, u.trust.Keys(u.clock.Now()), u.clock.Now())
-	if errors.Is(err, ruleset.ErrForged) || errors.Is(err, ruleset.ErrExpired) {
-		if e := u.renewKeys(ctx); e == nil {
-			m, err = ruleset.Open(s, u.trust.Keys(u.clock.Now()), u.clock.Now())
+	if (errors.Is(err, ruleset.ErrForged) || errors.Is(err, ruleset.ErrExpired)) && u.mayAskForKeys() {
+		if e := u.renewKeys(ctx); e != nil {
+			u.log.Warn("the hub's keys could not be asked for", logkey.Err, e)
 		}
+		m, err = ruleset.Open(s, u.trust.Keys(u.clock.Now()), u.clock.Now())
 	}
 	if err != nil {
 		u.log.Warn("a message of the hub is not accepted", logkey.Err, err)
@@ -319,6 +321,20 @@ func (u *Uplink) take(ctx context.Context, client *feed.Client, d Device, s rule
 		client.Report(list)
 	}
 	return nil
+}
+
+// mayAskForKeys reports whether keys may be asked for because one is not known:
+// a thief who sends what nobody can open must not have the hub asked all the
+// time.
+func (u *Uplink) mayAskForKeys() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := u.clock.Now()
+	if now.Sub(u.askedKeys).Abs() < keysAgain {
+		return false
+	}
+	u.askedKeys = now
+	return true
 }
 
 // newEpoch has the hub asked what it has: one that was restored from a backup has
