@@ -28,6 +28,7 @@ type hub struct {
 	key      api.OwnerKey
 	list     []api.Device
 	ordered  []api.Order
+	keyed    []api.KeyChange
 	rules    []api.Rule
 	access   []store.Access
 	codes    map[[32]byte]int
@@ -55,7 +56,7 @@ func (h *hub) config() api.Config {
 		})
 	}
 	return api.Config{
-		Enroller: h, Ingester: h, Keyring: h, Fleet: h, Registry: registry{h}, Accesses: h, Passes: h, Upkeep: h,
+		Enroller: h, Ingester: h, Keyring: h, Fleet: h, Registry: registry{h}, Accesses: h, Passes: h, Upkeep: h, Keys: h,
 		Feed: mounted("frames"), Metrics: mounted("up 1\n"),
 		Admin: func(uint32) bool { return true },
 	}

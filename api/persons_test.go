@@ -61,6 +61,10 @@ var personCalls = []struct {
 	{"import", store.Admin, func(ctx context.Context, c *api.Client) error {
 		return second(c.ImportNetworks(ctx, strings.NewReader("192.0.2.0,192.0.2.255,64500,x\n")))
 	}},
+	{"keys", store.Admin, func(ctx context.Context, c *api.Client) error { return second(c.Keys(ctx)) }},
+	{"change of keys", store.Admin, func(ctx context.Context, c *api.Client) error {
+		return second(c.ChangeKeys(ctx, api.KeyChange{Do: api.RotateKey}))
+	}},
 	{"status", store.Viewer, func(ctx context.Context, c *api.Client) error { return second(c.Status(ctx)) }},
 	{"backup", store.Admin, func(ctx context.Context, c *api.Client) error { return c.Backup(ctx, io.Discard) }},
 }

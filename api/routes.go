@@ -85,6 +85,8 @@ func (a *API) routes() []route {
 		{"POST /v1/passes", analyst, a.newPasses, false},
 		{"GET /v1/networks", viewer, a.networks, false},
 		{"PUT /v1/networks", admin, a.importNetworks, true},
+		{"GET /v1/keys", admin, a.keyStatus, false},
+		{"POST /v1/keys", admin, a.changeKeys, false},
 		{"GET /v1/status", viewer, a.status, false},
 		{"GET /v1/backup", admin, a.backup, true},
 

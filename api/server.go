@@ -44,6 +44,7 @@ type Config struct {
 	Accesses Accesses
 	Passes   Passes
 	Upkeep   Upkeep
+	Keys     Keykeeper
 
 	Feed    http.Handler // answers GET /v1/feed to devices
 	Metrics http.Handler // answers GET /metrics to viewers
