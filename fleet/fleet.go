@@ -80,7 +80,7 @@ func (f *Fleet) Apply(e tocsin.Event) []Effect {
 	case e.Order != nil:
 		return f.order(*e.Order, e.At)
 	case e.Loss != nil:
-		return f.withdraw(f.tally.Lost(*e.Loss, e.At), e.At)
+		return f.rule(f.tally.Lost(*e.Loss, e.At), e.At)
 	}
 	return nil
 }
@@ -91,6 +91,10 @@ const again = 10 * time.Minute
 func (f *Fleet) rule(rulings []quorum.Ruling, at time.Time) (effects []Effect) {
 	for _, r := range rulings {
 		s := f.scope(r.Owner, at)
+		if r.Withdraw {
+			effects = append(effects, s.withdraw(r, at)...)
+			continue
+		}
 		c, v := s.list.Decide(r.Decision, at)
 		s.note(c)
 		if v != blocklist.Enforced {
@@ -101,19 +105,15 @@ func (f *Fleet) rule(rulings []quorum.Ruling, at time.Time) (effects []Effect) {
 	return effects
 }
 
-// withdraw takes blocks back. It makes no pass: whoever lost a session is not
+// withdraw takes a block back. It makes no pass: whoever lost a session is not
 // thereby free to guess.
-func (f *Fleet) withdraw(rulings []quorum.Ruling, at time.Time) (effects []Effect) {
-	for _, r := range rulings {
-		s := f.scope(r.Owner, at)
-		c, ok := s.list.End(r.Prefix, tocsin.Block, tocsin.ByFleet, at)
-		if !ok {
-			continue
-		}
-		s.note(c)
-		effects = append(effects, Effect{Owner: r.Owner, Decision: r.Decision, Verdict: blocklist.Enforced, Withdrawn: true})
+func (s *scope) withdraw(r quorum.Ruling, at time.Time) []Effect {
+	c, ok := s.list.End(r.Prefix, tocsin.Block, tocsin.ByFleet, at)
+	if !ok {
+		return nil
 	}
-	return effects
+	s.note(c)
+	return []Effect{{Owner: r.Owner, Decision: r.Decision, Verdict: blocklist.Enforced, Withdrawn: true}}
 }
 
 // Widest prefixes that an order may name: devices take none wider.
@@ -134,6 +134,8 @@ func Check(o tocsin.Order) error {
 		return errors.New("an order blocks or passes")
 	case o.Decision.Action == tocsin.Pass && !o.End && !single(p):
 		return fmt.Errorf("%v: a pass that travels names one host, or a /64 of IPv6", p)
+	case p.Addr().Is6() && p.Bits() > 64:
+		return fmt.Errorf("%v: of IPv6 a /64 is the least", p)
 	case o.Lift && (o.Decision.Action != tocsin.Pass || o.End):
 		return errors.New("only a pass lifts")
 	case !o.End && !o.Decision.Until.After(o.Decision.At):
@@ -144,7 +146,7 @@ func Check(o tocsin.Order) error {
 
 // single reports whether p is one host or one customer's network.
 func single(p netip.Prefix) bool {
-	return p.Addr().Is4() && p.Bits() == 32 || p.Addr().Is6() && p.Bits() >= 64
+	return p.Addr().Is4() && p.Bits() == 32 || p.Addr().Is6() && p.Bits() == 64
 }
 
 // order carries out what a person decided. One that [Check] would refuse does

@@ -103,8 +103,10 @@ func randomSeed() (s window.Seed, err error) {
 	return window.Seed{K0: binary.LittleEndian.Uint64(b[:]), K1: binary.LittleEndian.Uint64(b[8:])}, nil
 }
 
-func newBook(key []byte, device tocsin.DeviceID, boot uint64) *sighting.Book {
-	return sighting.New(key, device, boot, sighting.Caps{})
+// newBook sums up what the hub is told: a device that belongs to one tells of a
+// new source at once, because the hub counts what each device sees too little of.
+func newBook(key []byte, device tocsin.DeviceID, boot uint64, eager bool) *sighting.Book {
+	return sighting.New(key, device, boot, sighting.Caps{Eager: eager})
 }
 
 // reloading is a configuration on its way to the loop.

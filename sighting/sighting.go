@@ -25,6 +25,7 @@ type Caps struct {
 	Window time.Duration // how long attempts are summed up
 	Open   int           // windows open at a time; one more closes the oldest
 	Closed int           // sightings that wait for Take; one more loses the oldest
+	Eager  bool          // a source not told lately is told at once, and summed up from then on
 }
 
 // DefaultCaps returns what a guard uses.
@@ -40,6 +41,7 @@ type Book struct {
 	order  byEnd
 	closed []tocsin.Sighting
 	lost   uint64
+	recent map[place]time.Time // when a window of it was last open; bounded
 }
 
 // A place is what one sighting is about.
@@ -51,7 +53,8 @@ type place struct {
 type window struct {
 	tocsin.Sighting
 	end   time.Time
-	place int // in the order
+	first bool // of a source that was not told lately
+	place int  // in the order
 }
 
 // New returns an empty Book. Key is the owner's, for account names; boot grows
@@ -68,7 +71,7 @@ func New(key []byte, device tocsin.DeviceID, boot uint64, caps Caps) *Book {
 	if caps.Closed <= 0 {
 		caps.Closed = def.Closed
 	}
-	return &Book{caps: caps, tags: newTagger(key), id: tocsin.ID{Device: device, Boot: boot}, open: map[place]*window{}}
+	return &Book{caps: caps, tags: newTagger(key), id: tocsin.ID{Device: device, Boot: boot}, open: map[place]*window{}, recent: map[place]time.Time{}}
 }
 
 // Rekey has account names keyed by another key from now on. Windows that are
@@ -104,7 +107,7 @@ func (b *Book) Observe(a tocsin.Attempt, facts tocsin.FactSet) {
 	if a.Account != "" {
 		w.name(b.tags.tag(a.Account), a)
 	}
-	if facts != 0 {
+	if facts != 0 || b.caps.Eager && w.first && a.Outcome != tocsin.Success {
 		b.hurry(w)
 	}
 }
@@ -185,7 +188,10 @@ func (b *Book) window(p place, at time.Time) *window {
 		if len(b.order) >= b.caps.Open {
 			b.close(b.order[0])
 		}
-		w = &window{Sighting: tocsin.Sighting{Source: p.source, Service: p.service, First: at, Last: at}, end: at.Add(b.caps.Window)}
+		w = &window{
+			Sighting: tocsin.Sighting{Source: p.source, Service: p.service, First: at, Last: at},
+			end:      at.Add(b.caps.Window), first: b.isNew(p, at),
+		}
 		b.open[p] = w
 		heap.Push(&b.order, w)
 	}
@@ -196,6 +202,21 @@ func (b *Book) window(p place, at time.Time) *window {
 		w.Last = at
 	}
 	return w
+}
+
+// anew is how long a source must have been silent for its next attempt to be
+// told at once: one that goes from device to device must be seen at each.
+const anew = time.Minute
+
+// isNew reports whether p was not told lately. Of what an attacker chooses only
+// so much is remembered; who is forgotten is told at once again.
+func (b *Book) isNew(p place, at time.Time) bool {
+	last, ok := b.recent[p]
+	if len(b.recent) >= b.caps.Open && !ok {
+		clear(b.recent)
+	}
+	b.recent[p] = at
+	return !ok || at.Sub(last).Abs() > anew
 }
 
 // hurry makes w end with what was last seen: a fact is not kept waiting.

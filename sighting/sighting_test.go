@@ -205,3 +205,32 @@ func BenchmarkObserve(b *testing.B) {
 		}
 	}
 }
+
+func TestANewSourceIsToldAtOnceToAHub(t *testing.T) {
+	b := book(Caps{Eager: true})
+	b.Observe(failure("root", "192.0.2.1", 0), 0)
+	if got := b.Take(day); len(got) != 1 || got[0].Failures != 1 {
+		t.Fatalf("got %+v", got)
+	}
+	for i := 1; i < 5; i++ {
+		b.Observe(failure("root", "192.0.2.1", time.Duration(i)*time.Second), 0)
+	}
+	if got := b.Take(day.Add(5 * time.Second)); len(got) != 0 {
+		t.Errorf("told one by one: %+v", got)
+	}
+	if got := b.Take(day.Add(11 * time.Second)); len(got) != 1 || got[0].Failures != 4 {
+		t.Errorf("got %+v", got)
+	}
+	b.Observe(failure("root", "192.0.2.1", time.Hour), 0)
+	if got := b.Take(day.Add(time.Hour)); len(got) != 1 {
+		t.Errorf("after an hour of silence: %+v", got)
+	}
+	for i := range 100_000 {
+		a := failure("root", "192.0.2.1", 2*time.Hour)
+		a.Source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, byte(18 + i>>16), byte(i >> 8), byte(i)}), 1)
+		b.Observe(a, 0)
+	}
+	if len(b.recent) > DefaultCaps().Open {
+		t.Errorf("%d sources remembered", len(b.recent))
+	}
+}
