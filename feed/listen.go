@@ -35,18 +35,20 @@ type Listener struct {
 	api      chan net.Conn
 	done     chan struct{} // closed when nothing is accepted any more
 	stop     func()
+	shaking  chan struct{} // a place for each handshake in flight
 
 	mu     sync.Mutex // guards the fields below
-	early  int        // handshakes in flight
+	early  int        // handshakes in flight, or waiting
 	from   map[netip.Prefix]int
 	others int // connections of the API
 }
 
 // Bounds of what has not told who it is.
 const (
-	maxEarly      = 256              // handshakes in flight
-	maxEarlyFrom  = maxEarly / 2     // of them from one network: one house may have many devices
-	earlyDeadline = 10 * time.Second // for TLS and the request
+	maxShaking    = 256               // handshakes in flight
+	maxEarly      = maxShaking + 4096 // and those that wait for their turn: some seconds of a hub's work
+	maxEarlyFrom  = maxEarly / 2      // of them from one network: one house may have many devices
+	earlyDeadline = 10 * time.Second  // to wait; then for TLS and the request
 	maxOthers     = fanout.Reserve / 2
 )
 
@@ -57,7 +59,7 @@ func (s *Server) Listen(l net.Listener, config *tls.Config, identify Identity) *
 	config.NextProtos = []string{ALPN, "http/1.1"}
 	out := &Listener{
 		server: s, inner: l, tls: config, identify: identify,
-		api: make(chan net.Conn), done: make(chan struct{}), from: map[netip.Prefix]int{},
+		api: make(chan net.Conn), done: make(chan struct{}), shaking: make(chan struct{}, maxShaking), from: map[netip.Prefix]int{},
 	}
 	out.stop = sync.OnceFunc(func() { close(out.done); _ = l.Close() }) // a second close says nothing new
 	return out
@@ -128,7 +130,13 @@ func (l *Listener) enter(c net.Conn) (leave func(), ok bool) {
 
 // take does the handshake and hands the connection on.
 func (l *Listener) take(ctx context.Context, c *net.TCPConn, leave func()) {
-	leave = sync.OnceFunc(leave)
+	if !l.turn(ctx) {
+		leave()
+		refuse(c)
+		return
+	}
+	left := leave
+	leave = sync.OnceFunc(func() { <-l.shaking; left() })
 	defer leave()
 	keepAlive(c)
 	w, err := fanout.Wrap(c)
@@ -152,6 +160,20 @@ func (l *Listener) take(ctx context.Context, c *net.TCPConn, leave func()) {
 		l.server.cfg.Log.Debug("device refused", logkey.Source, c.RemoteAddr().String(), logkey.Err, err)
 		_ = t.Close() // it was told why
 	}
+}
+
+// turn waits for a place among the handshakes in flight. Waiting is cheaper for
+// all than a refusal: whoever is refused comes again, with new keys.
+func (l *Listener) turn(ctx context.Context) bool {
+	t := time.NewTimer(earlyDeadline)
+	defer t.Stop()
+	select {
+	case l.shaking <- struct{}{}:
+		return true
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	return false
 }
 
 // keepAlive has the kernel find peers that are gone, should pings not.
