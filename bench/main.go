@@ -35,6 +35,8 @@ var parts = []part{
 	{"tree", true, measureTree},
 	{"rest", true, measureRest},
 	{"memory", false, measureMemory},
+	{"replay", false, measureReplay},
+	{"push", false, measurePush},
 }
 
 // env is where the parts work.
@@ -46,7 +48,11 @@ type env struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	work := run
+	if len(os.Args) == 2 && os.Args[1] == crowdArgument {
+		work = runCrowd
+	}
+	if err := work(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
