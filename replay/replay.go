@@ -227,7 +227,7 @@ func (p *Player) enrol(o *owner, name tocsin.DeviceID) (*device, error) {
 	list := blocklist.New(blocklist.DefaultLimits, false)
 	list.Protect(p.config.Fleet.Allow, p.start)
 	id := tocsin.DeviceID(o.id) + "/" + name
-	book := sighting.New([]byte(o.id), id, 1, sighting.Caps{})
+	book := sighting.New([]byte(o.id), id, 1, sighting.Caps{Eager: true})
 	d := &device{id: id, owner: o, list: list, book: book, watch: watch.New(detect.New(p.config.Detect), list, book, nil)}
 	o.devices = append(o.devices, d)
 	// What the owner's lists and everybody's hold reaches a new device, too.
