@@ -31,15 +31,6 @@ func play(t testing.TB, c replay.Config, trace []replay.Attempt) replay.Summary 
 	return p.End()
 }
 
-// onDevices has each attempt made on one of ten devices, whose names people's
-// attempts have, too.
-func onDevices(trace []replay.Attempt) []replay.Attempt {
-	for i := range trace {
-		trace[i].Device = tracemix.Device(i * 7919 % 10)
-	}
-	return trace
-}
-
 const weeks = 56 * 24 * time.Hour
 
 func TestMadeUp(t *testing.T) {
@@ -62,7 +53,7 @@ func TestPeopleAreNotBlocked(t *testing.T) {
 	for _, names := range []bool{true, false} {
 		for seed := range uint64(2) {
 			people := tracemix.People(tracemix.Start, weeks, 10, seed)
-			sum := play(t, config(), tracemix.Merge(onDevices(tracemix.Attackers(300, names, seed)), people))
+			sum := play(t, config(), tracemix.Merge(tracemix.Deal(tracemix.Attackers(300, names, seed), 10, seed), people))
 			t.Logf("%+v", sum)
 			if sum.BenignBlocked != 0 {
 				t.Errorf("seed %d: %d of %d sources of people blocked", seed, sum.BenignBlocked, sum.BenignSources)

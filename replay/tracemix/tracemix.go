@@ -58,6 +58,28 @@ func Attackers(sources int, names bool, seed uint64) (list []replay.Attempt) {
 	return sorted(list)
 }
 
+// Name gives every attempt an account name as dictionaries have them: half of
+// them root, three in ten another that everybody knows, the others a person's.
+func Name(trace []replay.Attempt, seed uint64) []replay.Attempt {
+	r := rand.New(rand.NewPCG(seed, 3))
+	public := accounts.Public()
+	trace = slices.Clone(trace)
+	for i := range trace {
+		trace[i].Account = guess(r, public)
+	}
+	return trace
+}
+
+// Deal gives every attempt one of so many devices, of those that [People] have.
+func Deal(trace []replay.Attempt, devices int, seed uint64) []replay.Attempt {
+	r := rand.New(rand.NewPCG(seed, 4))
+	trace = slices.Clone(trace)
+	for i := range trace {
+		trace[i].Device = Device(r.IntN(devices))
+	}
+	return trace
+}
+
 // guess returns a name as dictionaries have them.
 func guess(r *rand.Rand, public []string) string {
 	switch n := r.IntN(10); {
