@@ -45,7 +45,7 @@ const (
 	// sample is how many dropped packets a second a guard looks at.
 	sample = 20
 	// tidy is how often a device forgets what has ended.
-	tidy = 6 * time.Hour
+	tidy = 24 * time.Hour
 )
 
 // A Config says what is replayed to. Zero Devices are 10.
