@@ -42,6 +42,9 @@ type Config struct {
 	Journal  string   // auto, yes or no
 	Logs     []Log    // files to read besides the journal and the well-known ones
 
+	Mirror    string // URL where the hub's lists are also to be had
+	HubFolder string // what is kept of the enrolment: not a key of the file
+
 	Detect detect.Policy
 	Limits blocklist.Limits
 }
@@ -87,7 +90,7 @@ func Parse(b []byte) (Config, error) {
 }
 
 var guardFile = schema[Config]{
-	tables:   []string{"guard", "firewall", "never_block", "read", "detect"},
+	tables:   []string{"guard", "firewall", "never_block", "read", "hub", "detect"},
 	settings: settings,
 	list:     "log",
 	item:     func(c *Config, line int) { c.Logs = append(c.Logs, Log{line: line}) },
@@ -118,6 +121,8 @@ var settings = []setting[Config]{
 
 	{"read.services", "services to read, as tocsin services names them; empty is all", func(c *Config) any { return &c.Services }},
 	{"read.journal", `"auto", "yes" or "no"`, func(c *Config) any { return &c.Journal }},
+
+	{"hub.mirror", "URL where the hub's signed lists are also to be had, for when the hub cannot be reached; empty is none", func(c *Config) any { return &c.Mirror }},
 
 	{"detect.fast_failures", "failures of one source in fast_within that lead to a block; 0 is off", func(c *Config) any { return &c.Detect.Fast.Count }},
 	{"detect.fast_within", "", func(c *Config) any { return &c.Detect.Fast.Within }},

@@ -23,7 +23,7 @@ import (
 // once; what they are handed is theirs to keep.
 type Hub struct {
 	Owner  tocsin.OwnerID
-	Limits ruleset.Limits
+	Limits func() ruleset.Limits
 	// Tell takes sightings, in the order of their IDs.
 	Tell func([]tocsin.Sighting)
 	// Lost takes prefixes that the fleet blocks although somebody who belongs here
@@ -115,7 +115,7 @@ func (g *Guard) Frame(ctx context.Context, m ruleset.Message) (err error) {
 func (g *Guard) takeFrame(ctx context.Context, m ruleset.Message) error {
 	g.tick(ctx)
 	now := g.clock.last
-	next, c, err := g.fleet.set.Apply(m, g.deps.Hub.Limits, g.hubTime(now))
+	next, c, err := g.fleet.set.Apply(m, g.deps.Hub.Limits(), g.hubTime(now))
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,8 @@ type Deps struct {
 	User    string   // whom the guard runs as, for people
 	Power   []string // capabilities it has, for people
 	Hub     *Hub     // whom it belongs to; nil is nobody
+	// HubStatus tells how the line to the hub is, for people; nil is none.
+	HubStatus func() *operator.HubStatus
 	// Ready is called once, when logs are read and rules are in force.
 	Ready func()
 }

@@ -22,6 +22,10 @@ func (g *Guard) Status(ctx context.Context) (st operator.Status, err error) {
 			Sources: g.detector.Len(), MemoryBytes: g.detector.Bytes(), Decisions: g.decisions,
 			Drifts: g.drifts, Protected: g.protected(), Warnings: g.warned(),
 		}
+		if g.deps.HubStatus != nil {
+			st.Hub = g.deps.HubStatus()
+			st.Hub.Frozen = g.frozen()
+		}
 		for service, t := range g.metrics.services {
 			st.Services = append(st.Services, operator.ServiceCount{
 				Service: service, Failures: t.failures, Successes: t.successes, Probes: t.probes,

@@ -10,6 +10,7 @@ package hub
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,7 +31,9 @@ import (
 	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/internal/run"
+	"github.com/tocsin-io/tocsin/internal/window"
 	"github.com/tocsin-io/tocsin/keys"
+	"github.com/tocsin-io/tocsin/quorum"
 	"github.com/tocsin-io/tocsin/ruleset"
 	"github.com/tocsin-io/tocsin/store"
 )
@@ -97,6 +100,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 	h.restored = err == nil
 
 	if h.networks, err = openNetworks(ctx, deps.Store, deps.Log); err != nil {
+		return nil, err
+	}
+	if err := seed(ctx, deps.Store, &cfg.Fleet.Quorum); err != nil {
 		return nil, err
 	}
 	h.decider = newDecider(cfg.Fleet, deps.Store, deps.Now, m, deps.Log)
@@ -167,6 +173,35 @@ func (h *Hub) secret(ctx context.Context) ([]byte, error) {
 	s := keys.NewSecret()
 	return h.deps.Store.PutNew(ctx, secretValue, s[:])
 }
+
+// seedValue names what keys the hashes of quorum: drawn once, since the same log
+// must give the same rules.
+const seedValue = "quorum-seed"
+
+func seed(ctx context.Context, values store.Values, p *quorum.Policy) error {
+	fresh := keys.NewSecret()
+	b, err := values.PutNew(ctx, seedValue, fresh[:16])
+	if err != nil || len(b) < 16 {
+		return errors.Join(err, ctx.Err())
+	}
+	p.Seed = window.Seed{K0: binary.LittleEndian.Uint64(b), K1: binary.LittleEndian.Uint64(b[8:])}
+	return nil
+}
+
+// Invite makes a token with which a device of owner may enrol, and tells until
+// when.
+func (h *Hub) Invite(ctx context.Context, owner tocsin.OwnerID) (token string, until time.Time, err error) {
+	t, err := h.registry.NewToken(ctx, api.TokenWish{Owner: owner}, "the hub itself")
+	return t.Token, t.Until, err
+}
+
+// Alive returns once the loop that decides has answered.
+func (h *Hub) Alive(ctx context.Context) error {
+	return h.decider.ask(ctx, func(time.Time) {})
+}
+
+// Devices returns how many devices are enrolled.
+func (h *Hub) Devices() int { n, _, _, _ := h.registry.counts(); return n }
 
 // peer says who the device at the other end of a connection is.
 func (h *Hub) peer(state tls.ConnectionState) (api.Peer, error) {

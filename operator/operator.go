@@ -72,7 +72,21 @@ type Status struct {
 	Decisions   uint64         `json:"decisions"`
 	Drifts      uint64         `json:"drifts_mended"`
 	Protected   []netip.Prefix `json:"protected"`
+	Hub         *HubStatus     `json:"hub,omitempty"`
 	Warnings    []string       `json:"warnings,omitempty"`
+}
+
+// HubStatus is how the guard's line to its hub is.
+type HubStatus struct {
+	Address     string          `json:"address"`
+	Device      tocsin.DeviceID `json:"device"`
+	Owner       tocsin.OwnerID  `json:"owner"`
+	Via         string          `json:"via,omitempty"` // push, poll, mirror; "" is out of reach
+	Certificate time.Time       `json:"certificate_until"`
+	Unsent      int             `json:"unsent"`           // sightings that wait for the hub
+	Lost        uint64          `json:"lost,omitempty"`   // sightings that there was no room for
+	Frozen      []string        `json:"frozen,omitempty"` // lists of which nothing was heard for ten minutes
+	Warnings    []string        `json:"warnings,omitempty"`
 }
 
 // LogStatus is how one log is read.

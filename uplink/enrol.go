@@ -93,6 +93,9 @@ func keep(folder string, e enrolment) error {
 	})
 }
 
+// Enrolled reports whether the folder holds an enrolment.
+func Enrolled(folder string) bool { _, err := load(folder); return !errors.Is(err, ErrNotEnrolled) }
+
 func load(folder string) (e enrolment, err error) {
 	b, err := os.ReadFile(filepath.Join(folder, enrolmentFile))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -107,6 +107,9 @@ func (u *Uplink) Device() tocsin.DeviceID { return u.about.Device }
 // Owner returns whose device this is.
 func (u *Uplink) Owner() tocsin.OwnerID { return u.about.Owner }
 
+// Addresses returns where the hub is, host:port.
+func (u *Uplink) Addresses() []string { return u.about.Addresses }
+
 // Limits returns what the device accepts of the hub.
 func (u *Uplink) Limits() ruleset.Limits { return u.trust.Limits(u.cfg.Class) }
 
