@@ -31,7 +31,7 @@ func measureReplay(ctx context.Context, e *env) (section, error) {
 	var d strings.Builder
 	fmt.Fprintf(&d, "## What would have been stopped\n\nRecords of real honeypots (github.com/UQO-Biolab/ml_ids), dealt to %d devices of one owner, default\n"+
 		"policy, delays and ends as docs/replay.md tells. Names are invented where the record has none: half root, three\n"+
-		"in ten another that everybody knows, the others a person's (the least of %d seeds). People are those of\n"+
+		"in ten another that everybody knows, the others of no account there (the least of %d seeds). People are those of\n"+
 		"`replay/tracemix`. The ceiling blocks every source for ever at its first attempt.\n\n"+
 		"| trace | attempts | sources | ceiling | stopped | of the ceiling | 2 in 7 days, for ever | people's sources: blocked | their attempts: stopped |\n"+
 		"|---|---|---|---|---|---|---|---|---|\n", replayDevices, replaySeeds)

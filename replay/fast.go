@@ -1,6 +1,9 @@
 package replay
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // fast reads into l a line that is written as programs write them: one flat
 // object of plain ASCII text and numbers. It takes a third of the time of
@@ -20,7 +23,7 @@ func (r *Reader) fast(b []byte, l *line) bool {
 			if !ok || !r.set(l, key, value) {
 				return false
 			}
-		} else if !c.number(l, key) {
+		} else if !c.word(l, key) && !c.number(l, key) {
 			return false
 		}
 		if c.take(',') {
@@ -80,7 +83,7 @@ func (r *Reader) same(b []byte) string {
 // encoding/json does not look at it.
 func other(key []byte) bool {
 	switch string(key) {
-	case "time", "service", "outcome", "source", "port", "account", "device", "owner", "label":
+	case "time", "service", "outcome", "source", "port", "account", "device", "owner", "label", "unknown":
 		return false
 	}
 	for _, c := range key {
@@ -127,6 +130,24 @@ func (c *cursor) text() ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// word takes true or false.
+func (c *cursor) word(l *line, key []byte) bool {
+	yes := bytes.HasPrefix(c.b[c.i:], []byte("true"))
+	switch {
+	case yes:
+		c.i += len("true")
+	case bytes.HasPrefix(c.b[c.i:], []byte("false")):
+		c.i += len("false")
+	default:
+		return false
+	}
+	if string(key) == "unknown" {
+		l.Unknown = yes
+		return true
+	}
+	return other(key)
 }
 
 // number takes an integer, which is the port or of no interest.

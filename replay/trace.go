@@ -23,7 +23,7 @@ const hold = 1 << 17
 const maxName = 255
 
 // A Reader reads a trace: one attempt a line as JSON, with the names that tocsin
-// scan prints, and device, owner and label besides. What it reads ahead is
+// scan prints, and device, owner, label and unknown besides. What it reads ahead is
 // bounded.
 type Reader struct {
 	r      io.Reader
@@ -135,6 +135,7 @@ type line struct {
 	Device  string `json:"device"`
 	Owner   string `json:"owner"`
 	Label   string `json:"label"`
+	Unknown bool   `json:"unknown"`
 }
 
 // benign labels attempts by people who belong there.
@@ -167,7 +168,7 @@ func (l *line) attempt() (Attempt, error) {
 	}
 	a := Attempt{Owner: tocsin.OwnerID(l.Owner), Benign: l.Label == benign, Attempt: tocsin.Attempt{
 		At: at.UTC(), Device: tocsin.DeviceID(l.Device), Service: tocsin.Service(l.Service),
-		Source: netip.AddrPortFrom(source, l.Port), Account: l.Account[:min(len(l.Account), tocsin.MaxAccount)],
+		Source: netip.AddrPortFrom(source, l.Port), Account: l.Account[:min(len(l.Account), tocsin.MaxAccount)], Unknown: l.Unknown,
 	}}
 	for o := tocsin.Failure; o <= tocsin.Probe; o++ {
 		if l.Outcome == o.String() {
@@ -191,8 +192,11 @@ func plain(err error) error {
 	switch {
 	case ok && wrong.Field != "":
 		what := "text"
-		if wrong.Field == "port" {
+		switch wrong.Field {
+		case "port":
 			what = "a number from 0 to 65535"
+		case "unknown":
+			what = "true or false"
 		}
 		return fmt.Errorf("%s must be %s, not a JSON %s", wrong.Field, what, wrong.Value)
 	case ok:

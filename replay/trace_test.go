@@ -41,6 +41,7 @@ func TestMistakes(t *testing.T) {
 		{"port", strings.Replace(good, "4000", "65536", 1), `line 1: port must be a number from 0 to 65535, not a JSON number 65536`},
 		{"port as text", strings.Replace(good, "4000", `"4000"`, 1), `line 1: port must be a number from 0 to 65535, not a JSON string`},
 		{"account", strings.Replace(good, `"root"`, `{}`, 1), `line 1: account must be text, not a JSON object`},
+		{"unknown", strings.Replace(good, `"line":7`, `"unknown":1`, 1), `line 1: unknown must be true or false, not a JSON number`},
 		{"a long device", strings.Replace(good, `"line":7`, `"device":"`+strings.Repeat("x", 300)+`"`, 1), `line 1: "` + strings.Repeat("x", 64) + `"... is longer than 255 bytes`},
 		{"a giant line", good + "\n" + strings.Repeat("x", 1<<20), "line 2 is longer than 65536 bytes"},
 	} {
@@ -123,7 +124,7 @@ func TestTooFarOutOfOrder(t *testing.T) {
 func FuzzLine(f *testing.F) {
 	for _, s := range []string{
 		good, `{ "port" : 0 , "x":1,"time":"a"}`, `{"Time":"x"}`, `{"port":007}`, `{"account":"\u0041"}`, `{}`,
-		`{"time":null}`, `{"port":70000}`, `{"label":"benign","label":"x"}`, `{"a":1}}`, `{"a":1,}`, `{"a":"` + "\x7f" + `"}`,
+		`{"time":null}`, `{"unknown":true,"x":false}`, `{"unknown":truefalse}`, `{"port":true}`, `{"port":70000}`, `{"label":"benign","label":"x"}`, `{"a":1}}`, `{"a":1,}`, `{"a":"` + "\x7f" + `"}`,
 	} {
 		f.Add([]byte(s))
 	}

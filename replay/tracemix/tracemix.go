@@ -46,7 +46,7 @@ func Attackers(sources int, names bool, seed uint64) (list []replay.Attempt) {
 					At: moment, Service: "ssh", Outcome: tocsin.Failure, Source: netip.AddrPortFrom(source, port),
 				}}
 				if names {
-					a.Account = guess(r, public)
+					a.Account, a.Unknown = guess(r, public)
 				}
 				list = append(list, a)
 				moment = moment.Add(time.Duration((1 + 3*r.Float64()) * float64(time.Second)))
@@ -59,13 +59,14 @@ func Attackers(sources int, names bool, seed uint64) (list []replay.Attempt) {
 }
 
 // Name gives every attempt an account name as dictionaries have them: half of
-// them root, three in ten another that everybody knows, the others a person's.
+// them root, three in ten another that everybody knows, the others names that no
+// device has an account of.
 func Name(trace []replay.Attempt, seed uint64) []replay.Attempt {
 	r := rand.New(rand.NewPCG(seed, 3))
 	public := accounts.Public()
 	trace = slices.Clone(trace)
 	for i := range trace {
-		trace[i].Account = guess(r, public)
+		trace[i].Account, trace[i].Unknown = guess(r, public)
 	}
 	return trace
 }
@@ -80,15 +81,16 @@ func Deal(trace []replay.Attempt, devices int, seed uint64) []replay.Attempt {
 	return trace
 }
 
-// guess returns a name as dictionaries have them.
-func guess(r *rand.Rand, public []string) string {
+// guess returns a name as dictionaries have them, and whether the devices have
+// no such account.
+func guess(r *rand.Rand, public []string) (name string, unknown bool) {
 	switch n := r.IntN(10); {
 	case n < 5:
-		return "root"
+		return "root", false
 	case n < 8:
-		return public[r.IntN(len(public))]
+		return public[r.IntN(len(public))], false
 	}
-	return fmt.Sprintf("user%d", r.IntN(5000))
+	return fmt.Sprintf("user%d", r.IntN(5000)), true
 }
 
 // Shared is the address that one of the [People] shares with an attacker.
@@ -215,12 +217,13 @@ func Write(w io.Writer, trace []replay.Attempt) error {
 		Device  tocsin.DeviceID `json:"device,omitempty"`
 		Owner   tocsin.OwnerID  `json:"owner,omitempty"`
 		Label   string          `json:"label,omitempty"`
+		Unknown bool            `json:"unknown,omitempty"`
 	}
 	enc := json.NewEncoder(w)
 	for _, a := range trace {
 		l := line{
 			Time: a.At, Service: a.Service, Outcome: a.Outcome.String(), Source: a.Source.Addr(), Port: a.Source.Port(),
-			Account: a.Account, Device: a.Device, Owner: a.Owner,
+			Account: a.Account, Device: a.Device, Owner: a.Owner, Unknown: a.Unknown,
 		}
 		if a.Benign {
 			l.Label = "benign"
