@@ -83,6 +83,10 @@ func (f *guardFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	log := f.logger(cmd)
+	debug.SetGCPercent(guardGCPercent)
+	if err := dropPower(cfg, log); err != nil {
+		return err
+	}
 	return runGuard(cmd.Context(), f, cfg, since, log)
 }
 
@@ -103,6 +107,7 @@ func (f *guardFlags) load() (config.Config, error) {
 	if err = errors.Join(err, unknownServices(cfg)); err != nil {
 		return cfg, fmt.Errorf("%s:\n%w", path, err)
 	}
+	cfg.HubFolder = filepath.Join(cfg.State, "hub")
 	if cfg.DryRun = cfg.DryRun || f.dryRun; cfg.DryRun {
 		// What is only imagined must not be enforced at the next real start.
 		cfg.State = filepath.Join(cfg.State, "dry-run")
@@ -176,8 +181,8 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 
 // runGuard wires everything and runs until ctx ends.
 func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.Time, log *slog.Logger) error {
-	debug.SetGCPercent(guardGCPercent)
-	if err := dropPower(cfg, log); err != nil {
+	line, err := openUplink(&cfg, log)
+	if err != nil {
 		return err
 	}
 	fw, err := openFirewall(cfg, log)
@@ -192,12 +197,13 @@ func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.
 	}
 	facts := newFacts(cfg, log)
 	gcfg.Facts = facts.read()
+	gcfg.Device = line.device(gcfg.Device)
 	registry := prometheus.NewRegistry()
 	ready := make(chan struct{})
 	g, err := guard.New(ctx, gcfg, guard.Deps{
 		Filter: fw.filter, Backend: fw.name, Inputs: guardInputs, Matcher: matcher, Log: log, Metrics: registry,
 		Now: time.Now, Zone: time.Local, Version: buildVersion(), User: userName(), Power: fw.power,
-		Ready: func() { close(ready) },
+		Ready: func() { close(ready) }, Hub: line.hub(), HubStatus: line.status(),
 	})
 	if err != nil {
 		return err
@@ -214,6 +220,7 @@ func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.
 		{Name: "settle", Run: func(ctx context.Context) error { return settle(ctx, ready, log) }},
 		{Name: "systemd", Run: func(ctx context.Context) error { return notify(ctx, ready, g.Alive, log) }},
 	}
+	parts = append(parts, line.parts(g)...)
 	if cfg.Metrics != "" {
 		parts = append(parts, run.Part{Name: "metrics", Run: func(ctx context.Context) error {
 			return serveMetrics(ctx, cfg.Metrics, registry)
@@ -287,6 +294,7 @@ func needRestart(old, now config.Config) (names []string) {
 		{"guard.dry_run", old.DryRun == now.DryRun}, {"firewall.backend", old.Backend == now.Backend},
 		{"firewall.table", old.Table == now.Table}, {"firewall.sample", old.Sample == now.Sample},
 		{"firewall.private", old.Private == now.Private}, {"firewall.max_blocks", old.Limits == now.Limits},
+		{"hub.mirror", old.Mirror == now.Mirror},
 		{"read.services", slices.Equal(old.Services, now.Services)},
 	} {
 		if !one.same {

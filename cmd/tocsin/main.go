@@ -53,7 +53,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.SetErr(stderr)
 	root.SetVersionTemplate("tocsin {{.Version}}\n")
 	root.AddCommand(
-		guardCommand(), scanCommand(), replayCommand(), servicesCommand(),
+		guardCommand(), hubCommand(), upCommand(), scanCommand(), replayCommand(), servicesCommand(),
 		blockCommand(), unblockCommand(), allowCommand(), rulesCommand(), statusCommand(), sightingsCommand(),
 	)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -19,14 +19,14 @@ const ownUser = "tocsin"
 
 // dropPower gives up what root has and a guard does not need, and says what is
 // left or lacking.
-func dropPower(cfg config.Config, log *slog.Logger) error {
+func dropPower(cfg config.Config, log *slog.Logger, more ...string) error {
 	needed := []power.Capability{power.NetAdmin, power.DACReadSearch, power.NetRaw}
 	if os.Geteuid() == 0 {
 		name := cfg.User
 		if _, err := user.Lookup(ownUser); name == "" && err == nil {
 			name = ownUser
 		}
-		if err := power.Drop(name, needed, folders(cfg)...); err != nil {
+		if err := power.Drop(name, needed, append(folders(cfg), more...)...); err != nil {
 			return err
 		}
 		if name == "" {

@@ -67,6 +67,9 @@ func printStatus(w io.Writer, st operator.Status, now time.Time) error {
 		words[i] = show(p)
 	}
 	fmt.Fprintf(w, "\nnever blocked: %s\n", orDash(strings.Join(words, " ")))
+	if st.Hub != nil {
+		printLine(w, *st.Hub, now)
+	}
 	for _, warning := range st.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", warning)
 	}

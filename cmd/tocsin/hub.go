@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/cobra"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/config"
+	"github.com/tocsin-io/tocsin/fleet"
+	"github.com/tocsin-io/tocsin/hub"
+	"github.com/tocsin-io/tocsin/internal/durable"
+	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/internal/power"
+	"github.com/tocsin-io/tocsin/internal/run"
+	"github.com/tocsin-io/tocsin/keys"
+	"github.com/tocsin-io/tocsin/store/sqlite"
+)
+
+// defaultHubConfig is read where it exists and --config does not name another.
+const defaultHubConfig = "/etc/tocsin/hub.toml"
+
+// hubFlags are what the command line adds to the hub's configuration file.
+type hubFlags struct {
+	file    string
+	folder  string
+	listen  string
+	check   bool
+	sample  bool
+	verbose bool
+	json    bool
+}
+
+func hubCommand() *cobra.Command {
+	var f hubFlags
+	cmd := &cobra.Command{
+		Use:   "hub",
+		Short: "Run the hub: what one device sees, every device drops",
+		Long: "The hub takes what devices saw, decides for one owner or for all, and sends signed rules\n" +
+			"to every kernel. On an empty folder it makes its own database, certificates and keys.",
+		Example: "  tocsin hub\n  tocsin hub --folder /srv/tocsin --listen :7443\n" +
+			"  tocsin hub --print-config > /etc/tocsin/hub.toml",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	f.flags(cmd)
+	cmd.Flags().BoolVar(&f.check, "check", false, "check the configuration and end")
+	cmd.Flags().BoolVar(&f.sample, "print-config", false, "print a sample configuration and end")
+	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "tell more")
+	cmd.Flags().BoolVar(&f.json, "json", false, "log as JSON")
+	return cmd
+}
+
+func (f *hubFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.file, "hub-config", "", "the hub's configuration file (default "+defaultHubConfig+", if it exists)")
+	cmd.Flags().StringVar(&f.folder, "folder", "", "folder of the hub's database and keys (default "+config.DefaultHub().Folder+")")
+	cmd.Flags().StringVar(&f.listen, "listen", "", "address that devices connect to (default "+config.DefaultHub().Listen+")")
+}
+
+func (f *hubFlags) run(cmd *cobra.Command) error {
+	if f.sample {
+		_, err := fmt.Fprint(cmd.OutOrStdout(), config.SampleHub())
+		return err
+	}
+	cfg, err := f.load()
+	if err != nil {
+		return err
+	}
+	if f.check {
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "The configuration is good.")
+		return err
+	}
+	g := guardFlags{verbose: f.verbose, json: f.json}
+	log := g.logger(cmd)
+	if err := becomeHub(cfg); err != nil {
+		return err
+	}
+	ready := make(chan struct{})
+	h, err := openHub(cmd.Context(), cfg, log, func() { close(ready) })
+	if err != nil {
+		return err
+	}
+	defer h.close()
+	parts := []run.Part{
+		{Name: "hub", Run: h.hub.Run},
+		{Name: "systemd", Run: func(ctx context.Context) error { return notify(ctx, ready, h.alive, log) }},
+		{Name: "greeting", Run: func(ctx context.Context) error { return h.greet(ctx, cmd, ready) }},
+	}
+	return run.All(cmd.Context(), log, append(parts, h.metrics(cfg)...)...)
+}
+
+// load reads the configuration and what the flags add.
+func (f *hubFlags) load() (config.Hub, error) {
+	path := f.file
+	if path == "" {
+		path = defaultHubConfig
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && f.file == "" {
+		b, err = nil, nil
+	}
+	if err != nil {
+		return config.Hub{}, fmt.Errorf("configuration: %w", err)
+	}
+	cfg, err := config.ParseHub(b)
+	if err != nil {
+		return cfg, fmt.Errorf("%s:\n%w", path, err)
+	}
+	if f.folder != "" {
+		cfg.Folder = f.folder
+	}
+	if f.listen != "" {
+		cfg.Listen = f.listen
+	}
+	if cfg.Socket == "" {
+		cfg.Socket = filepath.Join(cfg.Folder, "hub.sock")
+	}
+	return cfg, nil
+}
+
+// becomeHub gives up what root has: a hub needs nothing of it.
+func becomeHub(cfg config.Hub) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	name := cfg.User
+	if _, err := user.Lookup(ownUser); name == "" && err == nil {
+		name = ownUser
+	}
+	return power.Drop(name, nil, cfg.Folder)
+}
+
+// A running hub, with what it was opened with.
+type running struct {
+	hub      *hub.Hub
+	registry *prometheus.Registry
+	close    func()
+	fresh    bool // nobody is enrolled yet
+	cfg      config.Hub
+}
+
+// openHub opens or makes everything a hub needs in its folder.
+func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()) (r *running, err error) {
+	var opened []func() error
+	shut := func() {
+		for i := len(opened) - 1; i >= 0; i-- {
+			if err := opened[i](); err != nil {
+				log.Warn("not closed cleanly", logkey.Err, err)
+			}
+		}
+	}
+	defer func() {
+		if err != nil {
+			shut()
+		}
+	}()
+	db, err := sqlite.Open(ctx, cfg.Folder, time.Now)
+	var held *durable.LockedError
+	if errors.As(err, &held) {
+		return nil, fmt.Errorf("another hub runs on %s: %w", cfg.Folder, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the hub's database in %s: %w", cfg.Folder, err)
+	}
+	opened = append(opened, db.Close)
+	authority, repository, err := openKeys(filepath.Join(cfg.Folder, "keys"), log)
+	if err != nil {
+		return nil, err
+	}
+	port, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("%w: choose another address with --listen or hub.listen", err)
+	}
+	socket, err := listenSocket(cfg)
+	if err != nil {
+		return nil, errors.Join(err, port.Close())
+	}
+	addresses, names, err := hub.Addresses(strconv.Itoa(port.Addr().(*net.TCPAddr).Port))
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range cfg.Addresses {
+		if host, _, err := net.SplitHostPort(a); err == nil {
+			names = append(names, host)
+		}
+	}
+	if len(cfg.Addresses) > 0 {
+		addresses = cfg.Addresses
+	}
+	registry := prometheus.NewRegistry()
+	h, err := hub.New(ctx, hub.Config{
+		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: cfg.Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
+		Retain: cfg.Retain, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
+	}, hub.Deps{
+		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Log: log,
+		Metrics: registry, Now: time.Now, Version: buildVersion(), Ready: ready,
+	})
+	if err != nil {
+		return nil, errors.Join(err, port.Close(), socket.Close())
+	}
+	log.Info("hub", "listen", port.Addr().String(), "addresses", addresses, logkey.Path, cfg.Folder, "devices", h.Devices())
+	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg}, nil
+}
+
+// openKeys opens the hub's keys, or makes them at the first start. Keys that are
+// there in part are damage, not a first start.
+func openKeys(folder string, log *slog.Logger) (*keys.Authority, *keys.Repository, error) {
+	authority, err := keys.OpenAuthority(folder)
+	made := errors.Is(err, fs.ErrNotExist)
+	if made {
+		authority, err = keys.CreateAuthority(folder)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the hub's authority: %w", err)
+	}
+	repository, err := keys.OpenRepository(folder)
+	if errors.Is(err, fs.ErrNotExist) && made {
+		repository, err = keys.CreateRepository(folder, time.Now())
+		log.Warn("keys made and kept on this machine: whoever reads the folder can sign rules; tocsin keys offline moves the root to keys kept elsewhere", logkey.Path, folder)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the hub's signing keys: %w", err)
+	}
+	return authority, repository, nil
+}
+
+// listenSocket opens the control socket. One that a killed hub left behind is
+// replaced: the folder's lock says that no other hub runs.
+func listenSocket(cfg config.Hub) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(cfg.Socket), 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Remove(cfg.Socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	l, err := net.Listen("unix", cfg.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w: name another with hub.socket", err)
+	}
+	err = os.Chmod(cfg.Socket, 0o660)
+	if gid, ok := groupID(cfg.Group); ok && err == nil {
+		err = os.Chown(cfg.Socket, -1, gid)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+func groupID(name string) (int, bool) {
+	if name == "" {
+		return 0, false
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, false
+	}
+	id, err := strconv.Atoi(g.Gid)
+	return id, err == nil
+}
+
+// admins says who may do everything over the socket: root, the hub's own user,
+// and members of the group.
+func admins(group string) func(uid uint32) bool {
+	return func(uid uint32) bool {
+		if uid == 0 || int(uid) == os.Geteuid() {
+			return true
+		}
+		gid, ok := groupID(group)
+		u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+		if !ok || err != nil {
+			return false
+		}
+		ids, err := u.GroupIds()
+		if err != nil {
+			return false
+		}
+		for _, id := range ids {
+			if id == strconv.Itoa(gid) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// firstOwner is whose devices are, unless somebody says otherwise.
+const firstOwner tocsin.OwnerID = "home"
+
+// greet tells a person who starts a first hub what to do next.
+func (r *running) greet(ctx context.Context, cmd *cobra.Command, ready <-chan struct{}) error {
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if r.fresh && os.Getenv("JOURNAL_STREAM") == "" { // a token in a log would outlive its hour
+		token, until, err := r.hub.Invite(ctx, firstOwner)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "\nThe hub is ready. To enrol a device of owner %q, run this on it before %s:\n\n  tocsin enroll %s\n\n"+
+			"Then start tocsin guard there, anew if it runs. For each further device: tocsin devices add --owner %s\n\n",
+			firstOwner, until.Local().Format("15:04"), token, firstOwner)
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// alive returns once the hub has answered.
+func (r *running) alive(ctx context.Context) error { return r.hub.Alive(ctx) }
+
+// metrics serves Prometheus without a token, where the configuration says so.
+func (r *running) metrics(cfg config.Hub) []run.Part {
+	if cfg.Metrics == "" {
+		return nil
+	}
+	return []run.Part{{Name: "metrics", Run: func(ctx context.Context) error {
+		return serveMetrics(ctx, cfg.Metrics, r.registry)
+	}}}
+}
