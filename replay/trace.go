@@ -207,24 +207,3 @@ func plain(err error) error {
 
 // clip cuts what is quoted to a person.
 func clip(s string) string { return s[:min(len(s), 64)] }
-
-// Run plays a whole trace.
-func Run(c Config, trace io.Reader) (Summary, error) {
-	p, err := New(c)
-	if err != nil {
-		return Summary{}, err
-	}
-	r := NewReader(trace)
-	for {
-		a, err := r.Next()
-		if err == io.EOF {
-			return p.End(), nil
-		}
-		if err != nil {
-			return Summary{}, err
-		}
-		if err := p.Play(a); err != nil {
-			return Summary{}, fmt.Errorf("line %d: %w", a.Line, err)
-		}
-	}
-}
