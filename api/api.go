@@ -68,9 +68,16 @@ type Renewed struct {
 type Batch struct {
 	Sent      time.Time  `json:"sent"`      // the device's clock at sending: the hub works out how wrong it is
 	Sightings []Sighting `json:"sightings"` // none asks what the hub has
+
+	// What the hub said that it has, when it last did. One that has less, as after
+	// a restore, takes nothing, so that what is missing can be sent first. Zero is
+	// not known.
+	AfterBoot    uint64 `json:"after_boot,omitempty"`
+	AfterCounter uint64 `json:"after_counter,omitempty"`
 }
 
-// A Taken answers a [Batch] after the commit: nothing of it can be lost any more.
+// A Taken answers a [Batch] after the commit: what was accepted or repeated can
+// not be lost any more.
 type Taken struct {
 	Accepted int `json:"accepted"`
 	Repeated int `json:"repeated"` // committed before

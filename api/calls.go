@@ -28,7 +28,13 @@ func (c *Client) Renew(ctx context.Context, csr string) (r Renewed, err error) {
 // is the device's clock. Once it returned without an error, the hub has them for
 // ever; after an error they may be sent again.
 func (c *Client) Send(ctx context.Context, sent time.Time, batch []tocsin.Sighting) (t Taken, err error) {
-	b := Batch{Sent: sent, Sightings: make([]Sighting, len(batch))}
+	return c.SendAfter(ctx, sent, tocsin.ID{}, batch)
+}
+
+// SendAfter hands in a batch that follows what the hub said it has. A hub that
+// has less by now takes nothing, and says what it has.
+func (c *Client) SendAfter(ctx context.Context, sent time.Time, after tocsin.ID, batch []tocsin.Sighting) (t Taken, err error) {
+	b := Batch{Sent: sent, Sightings: make([]Sighting, len(batch)), AfterBoot: after.Boot, AfterCounter: after.Counter}
 	for i, s := range batch {
 		b.Sightings[i] = SightingOf(s)
 	}

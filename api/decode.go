@@ -99,38 +99,53 @@ func fromPerson(w http.ResponseWriter, r *http.Request, v any) error {
 // decodeBatch reads a [Batch] of a device, sighting by sighting, so that what
 // it takes is bounded and an error names the one that is wrong. Nothing of a
 // wrong batch is returned.
-func decodeBatch(body []byte, from tocsin.DeviceID) (sent time.Time, batch []tocsin.Sighting, err error) {
+func decodeBatch(body []byte, from tocsin.DeviceID) (incoming, error) {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	if err := want(dec, json.Delim('{')); err != nil {
-		return sent, nil, err
+		return incoming{}, err
 	}
+	b := incoming{after: tocsin.ID{Device: from}}
 	for dec.More() {
 		key, err := dec.Token()
 		if err != nil {
-			return sent, nil, badRequest("not understood: %v", err)
+			return incoming{}, badRequest("not understood: %v", err)
 		}
 		switch key {
 		case "sent":
-			err = dec.Decode(&sent)
+			err = dec.Decode(&b.sent)
+		case "after_boot":
+			err = dec.Decode(&b.after.Boot)
+		case "after_counter":
+			err = dec.Decode(&b.after.Counter)
 		case "sightings":
-			batch, err = decodeSightings(dec, from)
+			b.sightings, err = decodeSightings(dec, from)
 		default:
 			err = dec.Decode(new(json.RawMessage))
 		}
 		if err != nil {
-			return sent, nil, asBadRequest(err)
+			return incoming{}, asBadRequest(err)
 		}
 	}
 	if err := want(dec, json.Delim('}')); err != nil {
-		return sent, nil, err
+		return incoming{}, err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return sent, nil, badRequest("not understood: more than one JSON value")
+		return incoming{}, badRequest("not understood: more than one JSON value")
 	}
-	if !storable(sent) {
-		return sent, nil, badRequest("sent: want the device's clock, in a year from 1970 to 2199")
+	if !storable(b.sent) {
+		return incoming{}, badRequest("sent: want the device's clock, in a year from 1970 to 2199")
 	}
-	return sent, batch, checkOrder(batch, sent)
+	if err := checkOrder(b.sightings, b.sent); err != nil {
+		return incoming{}, err
+	}
+	return b, nil
+}
+
+// An incoming is a [Batch] that was decoded and checked.
+type incoming struct {
+	sent      time.Time
+	after     tocsin.ID
+	sightings []tocsin.Sighting
 }
 
 func want(dec *json.Decoder, d json.Delim) error {

@@ -99,14 +99,14 @@ func (a *API) ingest(c *call) (any, error) {
 	case <-c.r.Context().Done():
 		return nil, c.r.Context().Err()
 	}
-	sent, batch, err := decodeBatch(body, id)
-	a.sightings.take(id, max(1, float64(len(batch))), c.at)
+	b, err := decodeBatch(body, id)
+	a.sightings.take(id, max(1, float64(len(b.sightings))), c.at)
 	if err != nil {
 		return nil, err
 	}
-	in, err := a.Ingester.Ingest(c.r.Context(), c.reporter(sent), batch)
+	in, err := a.Ingester.Ingest(c.r.Context(), c.reporter(b.sent), b.after, b.sightings)
 	return result(Taken{
-		Accepted: in.Fresh, Repeated: len(batch) - in.Fresh, HaveBoot: in.Have.Boot, HaveCounter: in.Have.Counter,
+		Accepted: in.Fresh, Repeated: in.Repeated, HaveBoot: in.Have.Boot, HaveCounter: in.Have.Counter,
 	}, err)
 }
 

@@ -90,6 +90,10 @@ func TestSightingsAreTakenOnce(t *testing.T) {
 			t.Error(err, diff)
 		}
 	}
+	// A hub that has less than the batch follows takes none of it.
+	if got, err := nas.SendAfter(t.Context(), noon, seen(3).ID, []tocsin.Sighting{seen(4)}); err != nil || got != (api.Taken{HaveBoot: 2, HaveCounter: 2}) {
+		t.Error(got, err)
+	}
 	// Nothing to send, but the question what the hub has.
 	if got, err := nas.Send(t.Context(), noon, nil); err != nil || got != (api.Taken{HaveBoot: 2, HaveCounter: 2}) {
 		t.Error(got, err)

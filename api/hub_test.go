@@ -83,15 +83,19 @@ func (h *hub) Renew(_ context.Context, p api.Peer, csr string) (api.Renewed, err
 	return api.Renewed{Certificates: string(p.Device) + csr, CA: "PEM"}, nil
 }
 
-func (h *hub) Ingest(_ context.Context, r api.Reporter, batch []tocsin.Sighting) (in api.Ingested, err error) {
+func (h *hub) Ingest(_ context.Context, r api.Reporter, after tocsin.ID, batch []tocsin.Sighting) (in api.Ingested, err error) {
 	defer h.lock()()
 	if h.broken != nil {
 		return in, h.broken
 	}
 	h.reporter = r
+	if in.Have = h.highest[r.Device]; after.Counter > in.Have.Counter {
+		return in, nil
+	}
 	for _, s := range batch {
 		last := h.highest[r.Device]
 		if cmp.Or(cmp.Compare(s.ID.Boot, last.Boot), cmp.Compare(s.ID.Counter, last.Counter)) <= 0 {
+			in.Repeated++
 			continue
 		}
 		in.Fresh++

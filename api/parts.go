@@ -27,10 +27,11 @@ type Reporter struct {
 	Offset time.Duration // how far the device's clock was ahead
 }
 
-// An Ingested is what became of a batch.
+// An Ingested is what became of a batch: all of it is fresh or repeated, unless
+// the hub has less than it follows; then none is.
 type Ingested struct {
-	Fresh int
-	Have  tocsin.ID // the newest sighting of the device that the hub has
+	Fresh, Repeated int
+	Have            tocsin.ID // the newest sighting of the device that the hub has
 }
 
 // The interfaces below are what a hub implements. Their errors are shown to
@@ -49,10 +50,11 @@ type Enroller interface {
 
 // An Ingester takes what devices say. It returns after the commit.
 type Ingester interface {
-	// Ingest commits a batch and returns how many of it are new, and what the hub
-	// has of the device then.
+	// Ingest commits a batch that follows the sighting after, and returns how many
+	// of it are new, and what the hub has of the device then. If that is less than
+	// after, nothing is committed: what lies between would be lost.
 	// An empty batch asks what the hub has.
-	Ingest(ctx context.Context, r Reporter, batch []tocsin.Sighting) (Ingested, error)
+	Ingest(ctx context.Context, r Reporter, after tocsin.ID, batch []tocsin.Sighting) (Ingested, error)
 	// Lose commits that rules cut off people who belong there.
 	Lose(ctx context.Context, r Reporter, rules []netip.Prefix) error
 	// Report notes what the device says of itself.

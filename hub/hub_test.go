@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
@@ -154,15 +156,26 @@ func TestTheOwnersKeyReachesEveryDevice(t *testing.T) {
 	a.stop() // its next look is minutes away
 	a.connect()
 	w.eventually("the second device has the first one's key", func() bool {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return bytes.Equal(b.key, a.key)
+		b.stop() // and so is that of this one, which came too early
+		b.connect()
+		for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if b.knows(a.key) {
+				return true
+			}
+		}
+		return false
 	})
 	other.mu.Lock()
 	defer other.mu.Unlock()
 	if bytes.Equal(other.key, a.key) {
 		t.Error("a stranger has it, too")
 	}
+}
+
+func (d *device) knows(key []byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return bytes.Equal(d.key, key)
 }
 
 // claims reports whether the device's connection has made its key the owner's.
@@ -216,4 +229,38 @@ func TestSightingsAreStampedByTheHub(t *testing.T) {
 	if r == nil || r.Owner != "home" || r.Channel != "honeypot" || r.From != netip.MustParseAddr("127.0.0.1") || r.Sighting.Device != a.id {
 		t.Errorf("got %+v", r)
 	}
+}
+
+// TestARestoredHubHearsWhatWasBefore has a device tell something new before it
+// notices that the hub was restored.
+func TestARestoredHubHearsWhatWasBefore(t *testing.T) {
+	w := newWorld(t)
+	a := w.enrol("home")
+	tell := func(n int) {
+		for i := range n {
+			a.up.Tell([]tocsin.Sighting{a.saw(fmt.Sprintf("198.51.100.%d/32", i+1), 1)})
+		}
+	}
+	tell(3)
+	w.acknowledged(3)
+	var backup bytes.Buffer
+	w.must(w.admin.Backup(t.Context(), &backup))
+	tell(20)
+	w.acknowledged(23)
+	w.halt()
+	tell(5) // waits, and is the first that the restored hub would hear
+	w.restore(backup.Bytes())
+	w.acknowledged(28)
+	if s, err := w.admin.Status(t.Context()); err != nil || s.Unreplayed != 0 {
+		t.Errorf("%d are lost, %v", s.Unreplayed, err)
+	}
+}
+
+// acknowledged waits until the hub has so many sightings.
+func (w *world) acknowledged(n uint64) {
+	w.t.Helper()
+	w.eventually(fmt.Sprint(n, " sightings at the hub"), func() bool {
+		s, err := w.admin.Status(w.t.Context())
+		return err == nil && s.Events == n
+	})
 }

@@ -36,10 +36,17 @@ type ingestStore interface {
 var _ api.Ingester = (*ingester)(nil)
 
 // Ingest implements [api.Ingester].
-func (in *ingester) Ingest(ctx context.Context, r api.Reporter, batch []tocsin.Sighting) (api.Ingested, error) {
+func (in *ingester) Ingest(ctx context.Context, r api.Reporter, after tocsin.ID, batch []tocsin.Sighting) (api.Ingested, error) {
 	d, err := in.devices.live(r.Device)
 	if err != nil {
 		return api.Ingested{}, err
+	}
+	before, err := in.store.Highest(ctx, r.Device)
+	if err != nil {
+		return api.Ingested{}, err
+	}
+	if above(after, before) { // restored since: what lies between is to come first
+		return api.Ingested{Have: before}, nil
 	}
 	network := in.networks.of(r.From)
 	received := make([]tocsin.Received, len(batch))
@@ -48,10 +55,6 @@ func (in *ingester) Ingest(ctx context.Context, r api.Reporter, batch []tocsin.S
 			Sighting: s, From: r.From, Network: network, Offset: r.Offset, Channel: channelOf(d),
 			Owner: d.Owner, Enrolled: d.Enrolled, Suspect: d.Suspect,
 		}
-	}
-	before, err := in.store.Highest(ctx, r.Device)
-	if err != nil {
-		return api.Ingested{}, err
 	}
 	fresh, err := in.store.Append(ctx, received)
 	if err != nil {
@@ -64,7 +67,11 @@ func (in *ingester) Ingest(ctx context.Context, r api.Reporter, batch []tocsin.S
 	if n := len(fresh); n > 0 {
 		have = fresh[n-1].Received.ID
 	}
-	return api.Ingested{Fresh: len(fresh), Have: have}, nil
+	return api.Ingested{Fresh: len(fresh), Repeated: len(batch) - len(fresh), Have: have}, nil
+}
+
+func above(a, b tocsin.ID) bool {
+	return a.Boot > b.Boot || a.Boot == b.Boot && a.Counter > b.Counter
 }
 
 // gap counts what a device had to throw away before the hub got it: numbers that

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -29,22 +28,9 @@ const (
 )
 
 // upkeep is what an operator needs besides.
-type upkeep struct {
-	hub *Hub
-
-	mu       sync.Mutex // guards the fields below
-	warnings []string
-}
+type upkeep struct{ hub *Hub }
 
 var _ api.Upkeep = (*upkeep)(nil)
-
-func (u *upkeep) warn(text string) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.warnings) < 20 && !slices.Contains(u.warnings, text) {
-		u.warnings = append(u.warnings, text)
-	}
-}
 
 // Status implements [api.Upkeep].
 func (u *upkeep) Status(ctx context.Context) (s api.Status, err error) {
@@ -63,9 +49,7 @@ func (u *upkeep) Status(ctx context.Context) (s api.Status, err error) {
 		})
 	}
 	slices.SortFunc(s.Lists, func(a, b api.ListHead) int { return strings.Compare(a.List, b.List) })
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	s.Warnings = append(slices.Clone(u.warnings), h.warnings()...)
+	s.Warnings = h.warnings()
 	return s, nil
 }
 

@@ -96,7 +96,7 @@ func (u *Uplink) sendOne(ctx context.Context) (more bool, err error) {
 	if asked && len(batch) == 0 {
 		return false, nil
 	}
-	taken, err := client.Send(ctx, u.clock.Now(), batch)
+	taken, err := client.SendAfter(ctx, u.clock.Now(), have, batch)
 	var refused *api.Error
 	if errors.As(err, &refused) && refused.Index != nil && *refused.Index < len(batch) {
 		// One that the hub cannot take must not hold up the others for ever.
@@ -106,16 +106,19 @@ func (u *Uplink) sendOne(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	u.took(tocsin.ID{Boot: taken.HaveBoot, Counter: taken.HaveCounter}, batch)
+	u.took(tocsin.ID{Boot: taken.HaveBoot, Counter: taken.HaveCounter}, have, batch)
 	u.well()
 	return true, nil
 }
 
-// took notes what the hub has. A hub that says it has less than before was
-// restored, and is offered all of it again.
-func (u *Uplink) took(have tocsin.ID, batch []tocsin.Sighting) {
+// took notes what the hub has. One that has less than before was restored: it
+// took nothing, and is offered all of it again.
+func (u *Uplink) took(have, before tocsin.ID, batch []tocsin.Sighting) {
 	have.Device = u.about.Device
-	if n := len(batch); n > 0 && !above(have, u.have) {
+	switch n := len(batch); {
+	case above(before, have):
+		u.log.Warn("the hub has less than it once acknowledged: offering it again", "has", have.Counter, "had", before.Counter)
+	case n > 0 && have == before:
 		// It has these, whatever it says: going on is better than repeating.
 		have = batch[n-1].ID
 	}
