@@ -36,3 +36,15 @@ func New(t testing.TB) *Net {
 	t.Cleanup(n.Close)
 	return n
 }
+
+// NewTown makes a town that closes with the test. It calls [Need].
+func NewTown(t testing.TB, hosts int) *Town {
+	t.Helper()
+	Need(t, "nsenter")
+	town, err := OpenTown(hosts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(town.Close)
+	return town
+}

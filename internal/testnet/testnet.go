@@ -1,7 +1,8 @@
 // Package testnet makes small networks out of network namespaces, for tests
 // and for the demo: a device that is attacked, a world that attacks it from any
-// address set aside for documentation, and a container behind a bridge. Nothing
-// outside of the namespaces is changed, and nothing is left when they close.
+// address set aside for documentation, and a container behind a bridge; or a town
+// of several devices. Nothing outside of the namespaces is changed, and nothing is
+// left when they close.
 //
 // It needs root. It is no sandbox: files, users and processes are the machine's.
 package testnet

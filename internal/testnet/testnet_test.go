@@ -65,6 +65,20 @@ func connect(t *testing.T, client *Host, from netip.Addr, l *net.TCPListener, to
 	return s.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
 }
 
+func TestTown(t *testing.T) {
+	town := NewTown(t, 3)
+	for i, h := range town.Hosts {
+		from := netip.MustParseAddr("203.0.113.9")
+		if got := exchange(t, town.World, from, h, netip.AddrPortFrom(TownAddr(i), 0)); got != from {
+			t.Errorf("host %d sees %v, want %v", i, got, from)
+		}
+		next := (i + 1) % len(town.Hosts)
+		if got := exchange(t, h, TownAddr(i), town.Hosts[next], netip.AddrPortFrom(TownAddr(next), 0)); got != TownAddr(i) {
+			t.Errorf("host %d sees %v, want host %d", next, got, i)
+		}
+	}
+}
+
 func TestPublishedPort(t *testing.T) {
 	n := New(t)
 	at, err := n.Publish(8080)
