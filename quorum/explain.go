@@ -76,7 +76,7 @@ func (t *Tally) Explain(owner tocsin.OwnerID, p netip.Prefix, at time.Time) Expl
 	var evidence []byte
 	if pr := t.pairs.Get(t.policy.Seed.Hash2(key, uint64(t.owners[owner]))); owner != "" && pr != nil {
 		e.AtOwner = pr.view(now)
-		e.Welcome = pr.friend > 1 && within(pr.friend, now, weekSeconds)
+		e.Welcome = pr.friendly(now)
 		for _, ev := range pr.failures.events(now, weekSeconds) {
 			evidence = binary.BigEndian.AppendUint32(evidence, ev.at)
 			evidence = binary.BigEndian.AppendUint32(evidence, uint32(ev.tag))

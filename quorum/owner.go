@@ -56,7 +56,7 @@ func (t *Tally) atOwner(o *observed, rulings []Ruling) []Ruling {
 	p.source, p.owner = o.key, o.owner
 	failed := t.failed(o, p)
 	t.succeeded(o, p)
-	friend := within(p.friend, o.last, weekSeconds)
+	friend := p.friendly(o.last)
 	if !friend {
 		o.points = min(o.points+t.probes(o), maxPoints)
 	}
@@ -217,6 +217,11 @@ func (t *Tally) others(o *observed, p *pair, account tag) bool {
 	}
 	return false
 }
+
+// friendly reports whether somebody who belongs there got in from the source
+// lately. It outlives by a week whatever else is remembered: of two who share an
+// address, the failures of the one must not outlast the good name of the other.
+func (p *pair) friendly(at uint32) bool { return p.friend > 1 && within(p.friend, at, 2*weekSeconds) }
 
 // block rules v for the owner, unless a block stands or the rates are used up.
 func (t *Tally) block(o *observed, p *pair, v verdict, friend bool, rulings []Ruling) []Ruling {
