@@ -9,8 +9,8 @@ export GOFLAGS = -trimpath
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
-build: ## build bin/tocsin
-	CGO_ENABLED=0 $(GO) build -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tocsin ./cmd/tocsin
+build: ## build bin/tocsin; SMALL=1 leaves out what only a hub needs
+	CGO_ENABLED=0 $(GO) build $(if $(SMALL),-tags small) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tocsin ./cmd/tocsin
 
 demo: build ## watch real guesses become blocks in the kernel (as root), or a recording
 	@scripts/need.sh demo || echo "What is missing could not be installed."

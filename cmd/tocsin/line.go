@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -87,4 +88,13 @@ func printLine(w io.Writer, h operator.HubStatus, now time.Time) {
 	for _, text := range h.Warnings {
 		fmt.Fprintf(w, "warning: %s\n", text)
 	}
+}
+
+// hostOf returns the host of host:port.
+func hostOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return host
 }

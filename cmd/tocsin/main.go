@@ -53,9 +53,10 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.SetErr(stderr)
 	root.SetVersionTemplate("tocsin {{.Version}}\n")
 	root.AddCommand(
-		guardCommand(), hubCommand(), upCommand(), scanCommand(), replayCommand(), servicesCommand(),
+		guardCommand(), scanCommand(), replayCommand(), servicesCommand(),
 		blockCommand(), unblockCommand(), allowCommand(), rulesCommand(), statusCommand(), sightingsCommand(),
 	)
+	root.AddCommand(fullCommands()...)
 	cmd, err := root.ExecuteContextC(ctx)
 	var mistake usageError
 	switch {

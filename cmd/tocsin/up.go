@@ -1,10 +1,11 @@
+//go:build !small
+
 package main
 
 import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"time"
 
@@ -96,13 +97,4 @@ func enrolSelf(ctx context.Context, h *running, cfg config.Config, log *slog.Log
 	}
 	log.Info("this machine is enrolled with its own hub", logkey.Device, id, "owner", owner)
 	return nil
-}
-
-// hostOf returns the host of host:port.
-func hostOf(address string) string {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	return host
 }
