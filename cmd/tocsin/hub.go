@@ -61,6 +61,7 @@ func hubCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&f.sample, "print-config", false, "print a sample configuration and end")
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "tell more")
 	cmd.Flags().BoolVar(&f.json, "json", false, "log as JSON")
+	cmd.AddCommand(hubSubcommands()...)
 	return cmd
 }
 

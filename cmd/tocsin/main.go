@@ -55,6 +55,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	root.AddCommand(
 		guardCommand(), scanCommand(), replayCommand(), servicesCommand(),
 		blockCommand(), unblockCommand(), allowCommand(), rulesCommand(), statusCommand(), sightingsCommand(),
+		enrollCommand(), devicesCommand(), passCommand(), keysCommand(), rulesetCommand(),
 	)
 	root.AddCommand(fullCommands()...)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -35,7 +35,7 @@ func blockCommand() *cobra.Command {
 		Use:   "block ADDRESS|PREFIX",
 		Short: "Drop what an address or prefix starts",
 		Example: "  tocsin block 203.0.113.7\n  tocsin block 203.0.113.0/24 --for 7d --note 'asked by the provider'\n" +
-			"  tocsin block --end 203.0.113.7",
+			"  tocsin block --end 203.0.113.7\n  tocsin block 203.0.113.7 --fleet --owner ada",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.give(cmd, t, operator.Block, args[0])
@@ -86,6 +86,7 @@ type order struct {
 	end  bool
 
 	force bool
+	hub   fleetTalk
 }
 
 func (o *order) flags(cmd *cobra.Command, usual string) {
@@ -97,9 +98,13 @@ func (o *order) flags(cmd *cobra.Command, usual string) {
 	if cmd.Name() != "unblock" {
 		cmd.Flags().BoolVar(&o.end, "end", false, "take the order back")
 	}
+	o.hub.flags(cmd, "have the hub order it at all devices, not only this one")
 }
 
 func (o *order) give(cmd *cobra.Command, t talk, verb operator.Verb, what string) error {
+	if err := o.hub.check(cmd); err != nil {
+		return err
+	}
 	prefix, err := config.ParsePrefix(what)
 	if err != nil {
 		return usageError{err}
@@ -116,6 +121,9 @@ func (o *order) give(cmd *cobra.Command, t talk, verb operator.Verb, what string
 	if a, out := lockedOut(prefix, sessionSources("/proc", os.Getpid())); out && req.Verb == operator.Block && !o.force {
 		return fmt.Errorf("you are logged in from %v: this would lock you out; allow that address first, or say --force", a)
 	}
+	if o.hub.json = t.json; o.hub.fleet {
+		return o.hub.give(cmd, verb, req)
+	}
 	d, err := t.client().Order(cmd.Context(), req)
 	if err != nil {
 		return err
@@ -128,11 +136,7 @@ func (o *order) give(cmd *cobra.Command, t talk, verb operator.Verb, what string
 }
 
 func tell(w io.Writer, did, verb operator.Verb, d operator.Done) {
-	until := "until " + d.Until.Local().Format("2006-01-02 15:04:05")
-	if d.Until.After(time.Now().AddDate(5, 0, 0)) {
-		until = "for good"
-	}
-	name := show(d.Prefix)
+	name, until := show(d.Prefix), until(d.Until)
 	switch did {
 	case operator.Block:
 		fmt.Fprintf(w, "%s is blocked %s.\n", name, until)
@@ -150,11 +154,21 @@ func tell(w io.Writer, did, verb operator.Verb, d operator.Done) {
 
 func rulesCommand() *cobra.Command {
 	var t talk
+	var hub fleetTalk
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "List who is blocked or passed, by whom, until when, and what was dropped",
-		Args:  cobra.NoArgs,
+		Long: "Rules lists what is in force on this machine. With --fleet it lists what the hub has every device\n" +
+			"enforce, or with --owner what it has the devices of one owner enforce besides.",
+		Example: "  tocsin rules\n  tocsin rules --fleet --owner ada\n  tocsin rules explain 203.0.113.7",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := hub.check(cmd); err != nil {
+				return err
+			}
+			if hub.json = t.json; hub.fleet {
+				return hub.list(cmd)
+			}
 			w := cmd.OutOrStdout()
 			if t.json {
 				enc := json.NewEncoder(w)
@@ -179,6 +193,8 @@ func rulesCommand() *cobra.Command {
 		},
 	}
 	t.flags(cmd)
+	hub.flags(cmd, "list what the hub has all devices enforce")
+	cmd.AddCommand(explainCommand(), exportCommand())
 	return cmd
 }
 
