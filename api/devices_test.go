@@ -375,7 +375,7 @@ func FuzzBatch(f *testing.F) {
 		if len(list) > api.MaxBatch {
 			t.Fatalf("%d sightings", len(list))
 		}
-		again := api.Batch{Sent: sent}
+		again := api.Batch{Sent: sent, Sightings: []api.Sighting{}}
 		for _, s := range list {
 			if s.ID.Device != "nas" || s.Source != tocsin.SourcePrefix(s.Source.Addr()) || s.Last.Before(s.First) || s.Last.Sub(sent) > 2*time.Minute {
 				t.Fatalf("taken: %+v", s)
