@@ -195,15 +195,15 @@ func (i item) show(w io.Writer, rules bool) error {
 	fmt.Fprintf(w, "%s: a %s of %s\n", i.path, h.Kind, h.Position)
 	fmt.Fprintf(w, "  created %s, expires %s, ring %d, allowlist %d\n", moment(h.Created), moment(h.Expires), h.Ring, h.Allow)
 	fmt.Fprintf(w, "  key %s: %s\n", h.Key, i.result())
-	switch {
-	case i.list != nil:
-		blocks, passes := i.count()
-		fmt.Fprintf(w, "  the list: %s, %s\n", count(blocks, "block"), count(passes, "pass"))
-	case i.frame != nil:
+	if i.frame != nil {
 		added, removed := i.frame.Len()
 		fmt.Fprintf(w, "  the frame: %d added or renewed, %d removed\n", added, removed)
-	case h.Kind == ruleset.Delta:
+	} else if h.Kind == ruleset.Delta {
 		fmt.Fprintln(w, "  what it changes is shown with --root")
+	}
+	if i.list != nil {
+		blocks, passes := i.count()
+		fmt.Fprintf(w, "  the list: %s, %s\n", count(blocks, "block"), count(passes, "pass"))
 	}
 	if !rules {
 		return nil
@@ -262,11 +262,11 @@ func (i item) told(rules bool) toldItem {
 	if i.err != nil {
 		t.Error = i.err.Error()
 	}
-	switch {
-	case i.list != nil:
+	if i.list != nil {
 		blocks, passes := i.count()
 		t.Blocks, t.Passes = &blocks, &passes
-	case i.frame != nil:
+	}
+	if i.frame != nil {
 		added, removed := i.frame.Len()
 		t.Added, t.Removed = &added, &removed
 	}
