@@ -60,7 +60,8 @@ func TestMain(m *testing.M) {
 type box struct {
 	t   *testing.T
 	net *testnet.Net
-	dir string // of its files, seen only from inside
+	at4 netip.Addr // the device's own
+	dir string     // of its files, seen only from inside
 	bin string
 	pid int // whose mount namespace it is
 }
@@ -68,11 +69,17 @@ type box struct {
 func newBox(t *testing.T) *box {
 	t.Helper()
 	testnet.Need(t, programs...)
+	return openBox(t, testnet.New(t), testnet.Device4)
+}
+
+// openBox makes a machine of a device that has a network already.
+func openBox(t *testing.T, net *testnet.Net, at4 netip.Addr) *box {
+	t.Helper()
 	bin, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &box{t: t, net: testnet.New(t), bin: bin}
+	b := &box{t: t, net: net, at4: at4, bin: bin}
 	if b.dir, err = os.MkdirTemp("", "tocsin-box"); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +205,7 @@ func (b *box) reaches(from string, port uint16) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	src := netip.MustParseAddr(from)
-	to := testnet.Device4
+	to := b.at4
 	if src.Is6() {
 		to = testnet.Device6
 	}

@@ -20,13 +20,7 @@ const (
 // startServers starts what Debian ships, as an owner would set it up.
 func (b *box) startServers() {
 	b.t.Helper()
-	b.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", b.dir+"/hostkey")
-	b.write(b.dir+"/sshd_config", strings.Join([]string{
-		"HostKey " + b.dir + "/hostkey", "UsePAM yes", "PasswordAuthentication yes", "PermitRootLogin yes",
-		"KbdInteractiveAuthentication no", "MaxStartups 200", "PidFile none", "Subsystem sftp internal-sftp",
-	}, "\n")+"\n")
-	b.start("/usr/sbin/sshd", "-D", "-f", b.dir+"/sshd_config")
-
+	b.startSSH()
 	b.write(b.dir+"/vsftpd.conf", "listen=NO\nlisten_ipv6=YES\nbackground=NO\nlocal_enable=YES\nxferlog_enable=YES\n"+
 		"dual_log_enable=NO\nxferlog_std_format=NO\nvsftpd_log_file=/var/log/vsftpd.log\npam_service_name=vsftpd\n"+
 		"secure_chroot_dir=/run/vsftpd/empty\nmax_login_fails=1\ndelay_failed_login=0\nallow_writeable_chroot=YES\n")
@@ -56,10 +50,20 @@ func (b *box) startServers() {
 	}
 }
 
+func (b *box) startSSH() {
+	b.t.Helper()
+	b.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", b.dir+"/hostkey")
+	b.write(b.dir+"/sshd_config", strings.Join([]string{
+		"HostKey " + b.dir + "/hostkey", "UsePAM yes", "PasswordAuthentication yes", "PermitRootLogin yes",
+		"KbdInteractiveAuthentication no", "MaxStartups 200", "PidFile none", "Subsystem sftp internal-sftp",
+	}, "\n")+"\n")
+	b.start("/usr/sbin/sshd", "-D", "-f", b.dir+"/sshd_config")
+}
+
 // ssh logs in with the real client and reports whether it was let in.
 func (b *box) ssh(from, user, password string) bool {
 	b.t.Helper()
-	to := testnet.Device4
+	to := b.at4
 	if netip.MustParseAddr(from).Is6() {
 		to = testnet.Device6
 	}
