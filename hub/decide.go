@@ -28,6 +28,7 @@ type decider struct {
 	metrics *metrics
 
 	nudge  chan []tocsin.Event
+	behind chan struct{} // the log holds what nobody handed over
 	asks   chan func(now time.Time)
 	serial uint64 // of the newest event applied
 	early  map[uint64]tocsin.Event
@@ -42,9 +43,14 @@ const (
 func newDecider(c fleet.Config, events store.Log, now func() time.Time, m *metrics, log *slog.Logger) *decider {
 	return &decider{
 		log: log, events: events, mind: fleet.New(c), now: now, metrics: m,
-		nudge: make(chan []tocsin.Event, 256), asks: make(chan func(time.Time)), early: make(map[uint64]tocsin.Event),
+		nudge: make(chan []tocsin.Event, 256), behind: make(chan struct{}, 1), asks: make(chan func(time.Time)),
+		early: make(map[uint64]tocsin.Event),
 	}
 }
+
+// forgetEvery is after how many events of a replay it is forgotten what they
+// changed: a long log changes more than memory holds.
+const forgetEvery = 4096
 
 // replay applies the log as it is: what a hub that starts must know.
 func (d *decider) replay(ctx context.Context) error {
@@ -56,7 +62,9 @@ func (d *decider) replay(ctx context.Context) error {
 		}
 		d.mind.Apply(e)
 		d.serial = e.Serial
-		n++
+		if n++; n%forgetEvery == 0 {
+			d.mind.Changes()
+		}
 	}
 	d.mind.Changes() // whoever publishes compares the lists as a whole
 	d.log.Info("log of events read", logkey.Count, n, logkey.Took, d.now().Sub(start))
@@ -70,8 +78,17 @@ func (d *decider) committed(ctx context.Context, events []tocsin.Event) {
 		return
 	}
 	select {
+	case d.nudge <- events: // also of who hung up after the commit
+		return
+	default:
+	}
+	select {
 	case d.nudge <- events:
-	case <-ctx.Done(): // read from the log when the next ones come
+	case <-ctx.Done():
+		select {
+		case d.behind <- struct{}{}: // read from the log, then
+		default: // it will be already
+		}
 	}
 }
 
@@ -104,13 +121,23 @@ func (d *decider) sync(ctx context.Context, serial uint64) error {
 
 // reconcileEvery is how often lists are compared with the mind as a whole: rules
 // that last longer than a list may tell are renewed then.
-const reconcileEvery = 10 * time.Minute
+const (
+	reconcileEvery = 10 * time.Minute
+	publishAgain   = 5 * time.Second // after rules could not be published
+)
 
 func (d *decider) loop(ctx context.Context, reconcile func(context.Context, time.Time) error) error {
-	gap := time.NewTimer(time.Hour)
+	gap, waiting := time.NewTimer(time.Hour), false
 	defer gap.Stop()
-	whole := time.NewTicker(reconcileEvery)
+	whole := time.NewTimer(reconcileEvery)
 	defer whole.Stop()
+	// What cannot be published now is found missing when all is compared.
+	again := func(err error) {
+		if err != nil {
+			d.log.Error("rules not published: trying again", logkey.Err, err, logkey.Took, publishAgain)
+			whole.Reset(publishAgain)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -120,20 +147,25 @@ func (d *decider) loop(ctx context.Context, reconcile func(context.Context, time
 		case events := <-d.nudge:
 			d.take(events)
 			d.drain()
-			if err := d.told(ctx); err != nil {
-				return err
-			}
-			if len(d.early) > 0 {
+			again(d.told(ctx))
+			if len(d.early) > 0 && !waiting { // not put off by each further one
+				waiting = true
 				gap.Reset(gapWait)
 			}
-		case <-gap.C:
+		case <-d.behind:
 			if err := d.fill(ctx); err != nil {
 				return err
 			}
-		case <-whole.C:
-			if err := reconcile(ctx, d.now()); err != nil {
-				d.log.Error("rules not published: trying again", logkey.Err, err)
+			again(d.told(ctx))
+		case <-gap.C:
+			waiting = false
+			if err := d.fill(ctx); err != nil {
+				return err
 			}
+			again(d.told(ctx))
+		case <-whole.C:
+			whole.Reset(reconcileEvery)
+			again(reconcile(ctx, d.now()))
 		}
 	}
 }
@@ -186,7 +218,7 @@ func (d *decider) fill(ctx context.Context) error {
 			delete(d.early, serial)
 		}
 	}
-	return d.told(ctx)
+	return nil
 }
 
 func (d *decider) apply(e tocsin.Event) {
@@ -205,20 +237,13 @@ func (d *decider) apply(e tocsin.Event) {
 	}
 }
 
-// told has the changes published. What cannot be published now is found missing
-// when the lists are compared as a whole.
+// told has the changes published.
 func (d *decider) told(ctx context.Context) error {
 	changes := d.mind.Changes()
 	if len(changes) == 0 {
 		return nil
 	}
-	if err := d.publish(ctx, d.now(), changes); err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		d.log.Error("rules not published: trying again", logkey.Err, err)
-	}
-	return nil
+	return d.publish(ctx, d.now(), changes)
 }
 
 // entries returns the rules of a scope by prefix, then action.
