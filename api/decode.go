@@ -96,6 +96,14 @@ func fromPerson(w http.ResponseWriter, r *http.Request, v any) error {
 	return nil
 }
 
+// ReadBatch reads the body of POST /v1/sightings, unpacked, as the hub does for
+// that device: when it was sent, and the sightings. Its errors are of type
+// [*Error]; with one, nothing is returned.
+func ReadBatch(body []byte, from tocsin.DeviceID) (time.Time, []tocsin.Sighting, error) {
+	b, err := decodeBatch(body, from)
+	return b.sent, b.sightings, err
+}
+
 // decodeBatch reads a [Batch] of a device, sighting by sighting, so that what
 // it takes is bounded and an error names the one that is wrong. Nothing of a
 // wrong batch is returned.

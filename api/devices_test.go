@@ -354,36 +354,3 @@ func TestFailuresOfTheHub(t *testing.T) {
 		}
 	}
 }
-
-func FuzzBatch(f *testing.F) {
-	one, err := json.Marshal(api.SightingOf(seen(1)))
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte(batch(string(one))))
-	f.Add([]byte(batch(`{"source":"2001:db8::/64","first":"1970-01-01T00:00:00Z","last":"2026-01-15T12:00:00Z","provenance":"local"}`)))
-	f.Add([]byte(batch(`{"source":"nowhere"}`)))
-	f.Add([]byte(`{"sent":null,"sightings":null,"x":[{}]}`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		sent, list, err := api.DecodeBatch(body, "nas")
-		if err != nil {
-			if status(err) < 400 || status(err) >= 500 || list != nil {
-				t.Fatalf("%T %v, %d sightings", err, err, len(list))
-			}
-			return
-		}
-		if len(list) > api.MaxBatch {
-			t.Fatalf("%d sightings", len(list))
-		}
-		again := api.Batch{Sent: sent, Sightings: []api.Sighting{}}
-		for _, s := range list {
-			if s.ID.Device != "nas" || s.Source != tocsin.SourcePrefix(s.Source.Addr()) || s.Last.Before(s.First) || s.Last.Sub(sent) > 2*time.Minute {
-				t.Fatalf("taken: %+v", s)
-			}
-			again.Sightings = append(again.Sightings, api.SightingOf(s))
-		}
-		if _, list2, err := api.DecodeBatch([]byte(mustJSON(t, again)), "nas"); err != nil || len(list2) != len(list) {
-			t.Fatalf("does not come back: %v", err)
-		}
-	})
-}
