@@ -19,6 +19,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
@@ -160,6 +161,7 @@ func (h *Hub) newAPI() *api.API {
 		Enroller: h.registry, Ingester: h.ingester, Keyring: ring, Fleet: people, Registry: h.registry,
 		Accesses: h.deps.Store, Upkeep: h.upkeep,
 		Passes:  &passes{values: h.deps.Store, order: people.put, held: people.held, now: h.deps.Now},
+		Keys:    &Keykeeper{Repository: h.deps.Keys, Now: h.deps.Now, Log: h.log},
 		Feed:    h.feed.Poll(h.follower),
 		Metrics: promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
 		Log:     h.log, Now: h.deps.Now,
@@ -212,6 +214,7 @@ func (h *Hub) peer(state tls.ConnectionState) (api.Peer, error) {
 	if _, err := h.registry.live(p.Device); err != nil {
 		return api.Peer{}, err
 	}
+	h.registry.shown(p.Device, p.Until)
 	return api.Peer{Device: p.Device, Owner: p.Owner, Expired: p.Expired, Key: p.Key}, nil
 }
 
@@ -340,9 +343,14 @@ func (h *Hub) mirror(ctx context.Context) error {
 	}
 }
 
-// Addresses returns where a hub that listens on port can be reached from outside
-// of this machine, the most likely first.
-func Addresses(port string) (list, names []string, err error) {
+// Addresses returns where a hub that listens on an address can be reached from
+// outside of this machine, the most likely first, and the names for its
+// certificate.
+func Addresses(listens netip.AddrPort) (list, names []string, err error) {
+	if a := listens.Addr().Unmap(); !a.IsUnspecified() {
+		return []string{netip.AddrPortFrom(a, listens.Port()).String()}, []string{a.String(), "localhost"}, nil
+	}
+	port := strconv.Itoa(int(listens.Port()))
 	all, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil, nil, fmt.Errorf("addresses of this machine: %w", err)

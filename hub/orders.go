@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"time"
@@ -125,7 +126,25 @@ func (o *orders) Rules(ctx context.Context, q api.RuleQuery) ([]api.Rule, error)
 			list = append(list, ruleOf(e, q.Owner))
 		}
 	}
-	return list, nil
+	return list, o.reasons(ctx, list)
+}
+
+// reasons adds why the fleet decided: the lists do not keep it.
+func (o *orders) reasons(ctx context.Context, list []api.Rule) error {
+	return o.decider.ask(ctx, func(now time.Time) {
+		for i, r := range list {
+			if r.Reason != "" {
+				continue
+			}
+			x := o.decider.mind.Explain(r.Owner, r.Prefix.Addr(), now)
+			switch {
+			case r.Owner != fleet.Everybody && x.AtOwner != nil:
+				list[i].Reason = x.AtOwner.Reason
+			case x.AtAll != nil:
+				list[i].Reason = x.AtAll.Reason
+			}
+		}
+	})
 }
 
 func ruleOf(e blocklist.Entry, owner tocsin.OwnerID) api.Rule {
@@ -143,7 +162,7 @@ func (o *orders) Explain(ctx context.Context, owner tocsin.OwnerID, a netip.Addr
 	if x.held {
 		out.Rules = append(out.Rules, ruleOf(x.entry, x.by))
 	}
-	return out, err
+	return out, errors.Join(err, o.reasons(ctx, out.Rules))
 }
 
 // About implements [api.Fleet].

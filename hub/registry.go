@@ -51,6 +51,7 @@ type registry struct {
 	mu      sync.RWMutex // guards the fields below
 	devices map[tocsin.DeviceID]tocsin.Device
 	states  map[tocsin.DeviceID]store.DeviceState
+	until   map[tocsin.DeviceID]time.Time // end of the certificate that it last showed
 }
 
 var (
@@ -61,6 +62,7 @@ var (
 func (r *registry) load(ctx context.Context) error {
 	r.devices = make(map[tocsin.DeviceID]tocsin.Device)
 	r.states = make(map[tocsin.DeviceID]store.DeviceState)
+	r.until = make(map[tocsin.DeviceID]time.Time)
 	for d, err := range r.store.Devices(ctx) {
 		if err != nil {
 			return fmt.Errorf("read the devices: %w", err)
@@ -88,6 +90,13 @@ func (r *registry) live(id tocsin.DeviceID) (tocsin.Device, error) {
 		return d, api.Refuse(http.StatusForbidden, "the device was revoked: enrol it again with a new token")
 	}
 	return d, nil
+}
+
+// shown notes the end of the certificate that a device has shown.
+func (r *registry) shown(id tocsin.DeviceID, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.until[id] = until
 }
 
 // Revoked reports whether a device may no longer connect.
@@ -269,6 +278,7 @@ func (r *registry) show(d tocsin.Device, v view) api.Device {
 	}
 	out := api.Device{
 		Device: d, Connected: connected, Seen: s.At, Version: s.Version, Note: s.Note, Offset: s.Offset.Seconds(),
+		Certificate: r.until[d.ID],
 	}
 	have := make(map[string]store.ListState)
 	for _, l := range s.Lists {

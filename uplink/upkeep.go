@@ -41,6 +41,9 @@ func (u *Uplink) upkeep(ctx context.Context, d Device) error {
 		if err != nil && ctx.Err() == nil {
 			u.log.Debug("owner's key", logkey.Err, err)
 		}
+		if err := u.report(ctx, d); err != nil && ctx.Err() == nil {
+			u.log.Debug("state not reported", logkey.Err, err)
+		}
 		wait := upkeepEvery/2 + rand.N(upkeepEvery)
 		if !has {
 			wait = keylessWait/2 + rand.N(keylessWait)
@@ -49,6 +52,25 @@ func (u *Uplink) upkeep(ctx context.Context, d Device) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// report tells the hub what this device is and has in force: the feed tells it
+// sooner, but not to a hub that is reached by a mirror only.
+func (u *Uplink) report(ctx context.Context, d Device) error {
+	client, err := u.ask()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	list, err := d.Positions(ctx)
+	if err != nil {
+		return err
+	}
+	s := api.State{Sent: u.clock.Now(), Version: u.cfg.Version, Lists: []store.ListState{}}
+	for _, p := range list {
+		s.Lists = append(s.Lists, store.ListState{List: p.Ref.String(), Epoch: p.Epoch, Serial: p.Serial})
+	}
+	return client.Report(ctx, s)
 }
 
 // renew asks for the next certificate of the same key.

@@ -189,7 +189,7 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 	if err != nil {
 		return nil, errors.Join(err, port.Close())
 	}
-	addresses, names, err := hub.Addresses(strconv.Itoa(port.Addr().(*net.TCPAddr).Port))
+	addresses, names, err := hub.Addresses(port.Addr().(*net.TCPAddr).AddrPort())
 	if err != nil {
 		return nil, err
 	}
