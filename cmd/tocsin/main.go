@@ -65,7 +65,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 		return done
 	case errors.As(err, &mistake):
 	case understood:
-		fmt.Fprintf(stderr, "tocsin %s: %v\n", cmd.Name(), err)
+		fmt.Fprintf(stderr, "%s: %v\n", cmd.CommandPath(), err)
 		return failed
 	}
 	fmt.Fprintf(stderr, "tocsin: %v\n", err)

@@ -30,9 +30,10 @@ type serviceRow struct {
 func servicesCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "services [SERVICE]",
-		Short: "List the services known, and what of them is read",
-		Args:  cobra.MaximumNArgs(1),
+		Use:     "services [SERVICE]",
+		Short:   "List the services known, and what of them is read",
+		Example: "  tocsin services\n  tocsin services ssh",
+		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			defs := authlog.All()
 			if len(args) == 1 {

@@ -14,9 +14,10 @@ import (
 func sightingsCommand() *cobra.Command {
 	var t talk
 	cmd := &cobra.Command{
-		Use:   "sightings",
-		Short: "List what the guard has seen of each source, as a hub would be told",
-		Args:  cobra.NoArgs,
+		Use:     "sightings",
+		Short:   "List what the guard has seen of each source, as a hub would be told",
+		Example: "  tocsin sightings\n  tocsin sightings --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := cmd.OutOrStdout()
 			if t.json {

@@ -16,9 +16,10 @@ import (
 func statusCommand() *cobra.Command {
 	var t talk
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Tell how the guard is, what it reads and what it has seen",
-		Args:  cobra.NoArgs,
+		Use:     "status",
+		Short:   "Tell how the guard is, what it reads and what it has seen",
+		Example: "  tocsin status\n  tocsin status --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			st, err := t.client().Status(cmd.Context())
 			if err != nil {
