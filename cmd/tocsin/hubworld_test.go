@@ -5,27 +5,21 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/config"
-	"github.com/tocsin-io/tocsin/hub"
 	"github.com/tocsin-io/tocsin/keys"
 )
 
 // TestHubScripts runs testdata/hub/*.txtar, each beside a real hub: its socket is
-// hub.sock, its address $HUB, its folder "folder". keys.sock answers about signing
-// keys. UPDATE=1 rewrites what cmp compares with.
+// hub.sock, its address $HUB, its folder "folder". UPDATE=1 rewrites what cmp
+// compares with.
 func TestHubScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/hub",
@@ -66,41 +60,6 @@ func startHub(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("HUB", invited.Addresses[0])
-	return serveKeys(env)
-}
-
-// serveKeys answers about keys of their own.
-func serveKeys(env *testscript.Env) error {
-	folder := filepath.Join(env.WorkDir, "keys")
-	repository, err := keys.CreateRepository(folder, time.Now())
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(folder, "1.root.json"), repository.Root(), 0o600); err != nil {
-		return err
-	}
-	for name, b := range repository.Files() {
-		if err := os.WriteFile(filepath.Join(folder, name), b, 0o600); err != nil {
-			return err
-		}
-	}
-	server := api.New(api.Config{
-		Keys: &hub.Keykeeper{Repository: repository, Now: time.Now, Log: slog.New(slog.DiscardHandler)},
-	}).Server()
-	l, err := net.Listen("unix", filepath.Join(env.WorkDir, "keys.sock"))
-	if err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	env.Defer(func() {
-		if err := server.Close(); err != nil {
-			env.T().Log(err)
-		}
-		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-			env.T().Log(err)
-		}
-	})
 	return nil
 }
 
