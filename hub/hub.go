@@ -264,7 +264,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		}},
 		{Name: "feed", Run: h.feed.Run},
 		{Name: "port", Run: port.Run},
-		{Name: "heartbeats", Run: func(ctx context.Context) error { return h.publisher.heartbeats(ctx, h.deps.Now) }},
+		{Name: "heartbeats", Run: h.publisher.heartbeats},
 		{Name: "retention", Run: h.upkeep.retain},
 		{Name: "states", Run: h.registry.keep},
 		{Name: "keys", Run: h.keys},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -36,6 +37,7 @@ type publisher struct {
 	lists  map[ruleset.Ref]*published
 	epoch  uint64
 	budget map[tocsin.OwnerID]*budget
+	begun  bool // the lists were compared with the mind once: devices may have them
 }
 
 // published is a list as it was last published.
@@ -182,29 +184,45 @@ func (p *publisher) change(ctx context.Context, now time.Time, changes []fleet.S
 	})
 	var errs []error
 	for _, c := range changes {
-		byList := make(map[ruleset.Ref]tocsin.Change)
-		for _, r := range p.afford(c.Owner, c.Add, now) {
-			ref := refOf(c.Owner, r, now)
-			r.Until = capped(r, ref, now)
-			one := byList[ref]
-			one.Add = append(one.Add, r)
-			byList[ref] = one
+		errs = append(errs, p.changeOf(ctx, now, c))
+	}
+	return errors.Join(errs...)
+}
+
+// changeOf publishes what changed for one owner. The caller holds the lock.
+func (p *publisher) changeOf(ctx context.Context, now time.Time, c fleet.Scoped) error {
+	lists := bothOf(c.Owner)
+	byList := make(map[ruleset.Ref]tocsin.Change)
+	for _, ref := range lists {
+		byList[ref] = tocsin.Change{Remove: slices.Clone(c.Remove)}
+	}
+	for _, r := range p.afford(c.Owner, c.Add, now) {
+		ref := refOf(c.Owner, r, now)
+		r.Until = capped(r, ref, now)
+		one := byList[ref]
+		one.Add = append(one.Add, r)
+		byList[ref] = one
+		if long := lists[1]; ref != long && p.lists[long] != nil && p.lists[long].list.Has(r.Prefix, r.Action, now) {
+			one = byList[long] // devices go by the latest end: what ends sooner now must not stay there
+			one.Remove = append(one.Remove, r)
+			byList[long] = one
 		}
-		for _, ref := range bothOf(c.Owner) {
-			one := byList[ref]
-			one.Remove = c.Remove
-			for first := true; first && len(one.Remove) > 0 || len(one.Add) > 0; first = false {
-				n := min(len(one.Add), perFrame)
-				part := tocsin.Change{Add: one.Add[:n], Remove: one.Remove}
-				errs = append(errs, p.step(ctx, ref, part, now, c.Bulk))
-				one.Add, one.Remove = one.Add[n:], nil
-			}
+	}
+	var errs []error
+	for _, ref := range lists {
+		one := byList[ref]
+		for len(one.Add)+len(one.Remove) > 0 {
+			n, m := min(len(one.Add), perFrame), min(len(one.Remove), perFrame)
+			part := tocsin.Change{Add: one.Add[:n], Remove: one.Remove[:m]}
+			errs = append(errs, p.step(ctx, ref, part, now, c.Bulk))
+			one.Add, one.Remove = one.Add[n:], one.Remove[m:]
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// perFrame is how many additions one frame takes: more would not fit.
+// perFrame is how many additions, and how many removals, one frame takes: more
+// would not fit.
 const perFrame = 50_000
 
 // capped returns the end that a list may tell; what lasts longer is renewed.
@@ -237,12 +255,19 @@ func (p *publisher) step(ctx context.Context, ref ruleset.Ref, c tocsin.Change, 
 	}
 	pos := next.Position()
 	err = p.frames.Publish(ctx, []store.Frame{{List: ref.String(), Epoch: pos.Epoch, Serial: pos.Serial, Made: now, Sealed: sealed}})
+	if errors.Is(err, store.ErrExists) {
+		// A commit that failed, as far as we were told, did not: go on from there.
+		if stored, e := p.rebuild(ctx, ref); e == nil {
+			one.list = stored
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("store %v: %w", pos, err)
 	}
 	one.list = next
 	one.since++
 	p.feed.Publish(ref, sealed, bulk)
+	p.log.Debug("published", "list", ref.String(), "serial", pos.Serial, "added", len(c.Add), "removed", len(c.Remove), "bytes", len(sealed))
 	if p.snapshotDue(one, now) {
 		return p.snapshot(ctx, ref, one, now)
 	}
@@ -311,6 +336,7 @@ func (p *publisher) reconcile(ctx context.Context, mind *fleet.Fleet, now time.T
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.begun = true
 	for ref, one := range p.lists {
 		if p.snapshotDue(one, now) { // before the frames after the last one are forgotten
 			errs = append(errs, p.snapshot(ctx, ref, one, now))
@@ -320,7 +346,7 @@ func (p *publisher) reconcile(ctx context.Context, mind *fleet.Fleet, now time.T
 }
 
 type place struct {
-	prefix string
+	prefix netip.Prefix
 	action tocsin.Action
 }
 
@@ -335,7 +361,7 @@ func (p *publisher) compare(owner tocsin.OwnerID, mind *fleet.Fleet, now time.Ti
 			continue
 		}
 		for r := range one.list.Rules(now) {
-			k := place{r.Prefix.String(), r.Action}
+			k := place{r.Prefix, r.Action}
 			if old, ok := have[k]; !ok || old.Until.Before(r.Until) {
 				have[k] = r
 			}
@@ -343,10 +369,11 @@ func (p *publisher) compare(owner tocsin.OwnerID, mind *fleet.Fleet, now time.Ti
 	}
 	c := fleet.Scoped{Owner: owner}
 	for r := range mind.Rules(owner, now) {
-		k := place{r.Prefix.String(), r.Action}
+		k := place{r.Prefix, r.Action}
 		old, ok := have[k]
 		delete(have, k)
-		if !ok || old.Until.Before(r.Until) && old.Until.Sub(now) < renewBefore {
+		long := old.Until.Sub(r.Until) > ruleset.Long.Step() // the rule ends sooner than it did
+		if !ok || long || old.Until.Before(r.Until) && old.Until.Sub(now) < renewBefore {
 			c.Add = append(c.Add, r)
 		}
 	}
@@ -357,16 +384,14 @@ func (p *publisher) compare(owner tocsin.OwnerID, mind *fleet.Fleet, now time.Ti
 	return c
 }
 
-// beat signs a heartbeat for each list.
-func (p *publisher) beat(now time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for ref, one := range p.lists {
-		sealed, err := p.seal(one.list.Heartbeat(now))
+// beat signs a heartbeat for each list. What is urgent need not wait for all.
+func (p *publisher) beat(ctx context.Context) error {
+	for pos := range p.heads() {
+		sealed, err := p.Beat(ctx, pos.Ref)
 		if err != nil {
-			return fmt.Errorf("sign the heartbeat of %v: %w", ref, err)
+			return fmt.Errorf("sign the heartbeat of %v: %w", pos.Ref, err)
 		}
-		p.feed.Publish(ref, sealed, false)
+		p.feed.Publish(pos.Ref, sealed, false)
 	}
 	return nil
 }
@@ -375,7 +400,7 @@ func (p *publisher) beat(now time.Time) error {
 // they show that something holds it back.
 const beatEvery = time.Minute
 
-func (p *publisher) heartbeats(ctx context.Context, now func() time.Time) error {
+func (p *publisher) heartbeats(ctx context.Context) error {
 	t := time.NewTicker(beatEvery)
 	defer t.Stop()
 	for {
@@ -383,7 +408,7 @@ func (p *publisher) heartbeats(ctx context.Context, now func() time.Time) error 
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-t.C:
-			if err := p.beat(now()); err != nil {
+			if err := p.beat(ctx); err != nil {
 				p.log.Error("no heartbeat: devices will show that they hear nothing", logkey.Err, err)
 			}
 		}
@@ -412,18 +437,20 @@ type spending struct {
 	n  int
 }
 
-// What the lists of everybody and of one owner may grow by within an hour:
-// together less than a device takes.
+// What the lists of everybody and of one owner may grow by within the time that a
+// device looks back, an hour in slots of five minutes: together less than it
+// takes. What is left is for passes, which nothing puts off.
 const (
-	growthFleet = 3900
-	growthOwner = 1000
+	growthFleet = 3800
+	growthOwner = 900
+	growthSpan  = 70 * time.Minute
 )
 
 // isNew reports whether a rule would be growth at a device that follows the
 // lists of its owner.
-func (p *publisher) isNew(owner tocsin.OwnerID, r tocsin.Rule) bool {
+func (p *publisher) isNew(owner tocsin.OwnerID, r tocsin.Rule, now time.Time) bool {
 	for _, ref := range bothOf(owner) {
-		if one := p.lists[ref]; one != nil && one.list.Has(r.Prefix, r.Action) {
+		if one := p.lists[ref]; one != nil && one.list.Has(r.Prefix, r.Action, now) {
 			return false
 		}
 	}
@@ -431,9 +458,10 @@ func (p *publisher) isNew(owner tocsin.OwnerID, r tocsin.Rule) bool {
 }
 
 // afford returns the additions that may be published now; the rest is found
-// missing at the next comparison. The first list of a scope has no bound.
+// missing at the next comparison. Passes are: somebody is locked out. A hub
+// that starts lists anew has no bound: what it says devices had before.
 func (p *publisher) afford(owner tocsin.OwnerID, add []tocsin.Rule, now time.Time) []tocsin.Rule {
-	first := true
+	first := !p.begun
 	for _, ref := range bothOf(owner) {
 		first = first && (p.lists[ref] == nil || p.lists[ref].list.Position().Serial <= 1)
 	}
@@ -446,7 +474,7 @@ func (p *publisher) afford(owner tocsin.OwnerID, add []tocsin.Rule, now time.Tim
 		b = new(budget)
 		p.budget[owner] = b
 	}
-	b.spent = slices.DeleteFunc(b.spent, func(s spending) bool { return now.Sub(s.at) >= time.Hour })
+	b.spent = slices.DeleteFunc(b.spent, func(s spending) bool { return now.Sub(s.at).Abs() >= growthSpan })
 	left := most
 	for _, s := range b.spent {
 		left -= s.n
@@ -454,8 +482,8 @@ func (p *publisher) afford(owner tocsin.OwnerID, add []tocsin.Rule, now time.Tim
 	var paid []tocsin.Rule
 	grown := 0
 	for _, r := range add {
-		if p.isNew(owner, r) {
-			if !first && grown >= left {
+		if p.isNew(owner, r, now) {
+			if !first && grown >= left && r.Action == tocsin.Block {
 				continue
 			}
 			grown++

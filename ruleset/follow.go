@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/tocsin-io/tocsin"
 )
@@ -31,13 +32,13 @@ func (l *List) Follow(s Sealed) (*List, error) {
 	return l.apply(f)
 }
 
-// Has reports whether the list holds a rule for exactly p.
-func (l *List) Has(p netip.Prefix, a tocsin.Action) bool {
+// Has reports whether a rule for exactly p is in force at a time.
+func (l *List) Has(p netip.Prefix, a tocsin.Action, at time.Time) bool {
 	kind, v6, key, ok := place(p, a)
 	if !ok {
 		return false
 	}
-	for _, g := range l.groups {
+	for _, g := range alive(l.groups, at) {
 		var found bool
 		if v6 {
 			_, found = slices.BinarySearch(g.v6[kind], key)

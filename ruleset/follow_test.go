@@ -40,7 +40,7 @@ func TestAHubGoesOnWhereItWas(t *testing.T) {
 	if again.Position() != list.Position() || again.Hash(at) != list.Hash(at) {
 		t.Errorf("at %v, was %v", again.Position(), list.Position())
 	}
-	if !again.Has(last.Prefix, tocsin.Block) || again.Has(last.Prefix, tocsin.Pass) || again.Has(netip.MustParsePrefix("198.51.100.0/24"), tocsin.Block) {
+	if !again.Has(last.Prefix, tocsin.Block, at) || again.Has(last.Prefix, tocsin.Pass, at) || again.Has(netip.MustParsePrefix("198.51.100.0/24"), tocsin.Block, at) {
 		t.Error("what it has is not what was added")
 	}
 	if _, err := again.Follow(kept[3]); !errors.Is(err, ruleset.ErrStale) {
