@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -183,7 +184,7 @@ func (g *guard) dial(ctx context.Context) (net.Conn, io.Reader, error) {
 		if refused.status != 0 {
 			return nil, nil, refused
 		}
-		return nil, nil, errors.Join(err, ctx.Err())
+		return nil, nil, cmp.Or(ctx.Err(), err)
 	}
 	if br != nil {
 		return conn, br, nil

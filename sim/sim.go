@@ -35,10 +35,11 @@ type Config struct {
 	For     time.Duration // how long orders, and the attack, go on; 0 is ten seconds
 
 	Reconnect bool // have all guards lose the hub at once
-	// Share starts a process that runs [Serve] on its standard input and output;
-	// nil is to have all guards in this one.
+	// Share starts a process that runs [Serve] on its standard input and output,
+	// for guards that do not fit into this one.
 	Share []string
-	Each  int // guards of one process; 0 is as many as descriptors allow
+	Apart bool // have no guard in this process
+	Each  int  // guards of one process; 0 is as many as descriptors allow
 	// Progress is told how far a phase is; nil is nobody.
 	Progress func(phase string, done, of int)
 }
@@ -52,13 +53,14 @@ type Phase struct {
 }
 
 // Published is how long rules took to the guards: from the moment that a person
-// orders one until a guard has verified and applied it.
+// orders one until a guard has verified and applied it. Times are those of the
+// order in the middle.
 type Published struct {
 	Orders int     `json:"orders"`
 	Missed int     `json:"missed"` // guards, summed over the orders, that did not hear within ten seconds
 	P50    float64 `json:"p50_ms"`
 	P99    float64 `json:"p99_ms"`
-	Last   float64 `json:"last_ms"` // median, over the orders, of the last guard's
+	Last   float64 `json:"last_ms"`
 }
 
 // Attack is what became of sightings.
@@ -144,7 +146,9 @@ func Start(ctx context.Context, c Config) (*Fleet, error) {
 		each = fanout.Capacity()
 	}
 	n := (c.Devices + each - 1) / each
-	if n > 1 && len(c.Share) == 0 {
+	if n == 1 && !c.Apart {
+		c.Share = nil
+	} else if len(c.Share) == 0 {
 		return nil, fmt.Errorf("%d devices: one process has descriptors for %d: raise the limit (ulimit -n)", c.Devices, each)
 	}
 	f := &Fleet{cfg: c, result: Result{Devices: c.Devices, Owners: c.Owners, Processes: n, Errors: map[string]int{}}}
@@ -307,7 +311,7 @@ func (f *Fleet) Watch(ctx context.Context) error {
 }
 
 func (f *Fleet) orders(ctx context.Context) error {
-	var took, lasts []time.Duration
+	var half, most, last []float64 // of each order
 	every := max(orderEvery, f.cfg.For/mostOrders)
 	begun := time.Now()
 	for n := 0; n == 0 || time.Since(begun) < f.cfg.For; n++ {
@@ -318,14 +322,13 @@ func (f *Fleet) orders(ctx context.Context) error {
 		f.result.Published.Orders++
 		f.result.Published.Missed += missed
 		if len(one) > 0 {
-			lasts = append(lasts, slices.Max(one))
+			half, most, last = append(half, quantile(one, 0.5)), append(most, quantile(one, 0.99)), append(last, quantile(one, 1))
 		}
-		took = append(took, one...)
 		f.cfg.Progress("ordering", min(int(time.Since(begun).Seconds()), int(f.cfg.For.Seconds())), int(f.cfg.For.Seconds()))
 		pause(ctx, time.Until(begun.Add(time.Duration(n+1)*every)))
 	}
 	p := &f.result.Published
-	p.P50, p.P99, p.Last = quantile(took, 0.5), quantile(took, 0.99), quantile(lasts, 0.5)
+	p.P50, p.P99, p.Last = median(half), median(most), median(last)
 	return ctx.Err()
 }
 
@@ -384,6 +387,13 @@ func attackOf(reports []report) *Attack {
 		a.Rate = float64(sum.Accepted) / time.Duration(sum.Nanos).Seconds()
 	}
 	return a
+}
+
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(list))[len(list)/2]
 }
 
 // quantile returns milliseconds.

@@ -185,8 +185,8 @@ func TestNoFleet(t *testing.T) {
 		"no devices":                     {Admin: api.OverSocket(path)},
 		"no hub":                         {Admin: api.OverSocket(path), Devices: 1},
 		"more than descriptors":          {Admin: api.OverSocket(path), Devices: 10, Each: 1},
-		"a program that cannot be begun": {Admin: api.OverSocket(path), Devices: 1, Share: []string{"/nowhere/tocsin"}},
-		"a program that ends":            {Admin: startHub(t), Devices: 1, Share: []string{"/bin/true"}},
+		"a program that cannot be begun": {Admin: api.OverSocket(path), Devices: 1, Apart: true, Share: []string{"/nowhere/tocsin"}},
+		"a program that ends":            {Admin: startHub(t), Devices: 1, Apart: true, Share: []string{"/bin/true"}},
 	} {
 		if _, err := sim.Run(t.Context(), c); err == nil {
 			t.Errorf("%s: no error", name)
