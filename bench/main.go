@@ -37,6 +37,7 @@ var parts = []part{
 	{"memory", false, measureMemory},
 	{"replay", false, measureReplay},
 	{"push", false, measurePush},
+	{"hub", false, measureHub},
 }
 
 // env is where the parts work.
@@ -49,8 +50,13 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	work := run
-	if len(os.Args) == 2 && os.Args[1] == crowdArgument {
-		work = runCrowd
+	if len(os.Args) == 2 {
+		switch os.Args[1] {
+		case crowdArgument:
+			work = runCrowd
+		case shareArgument:
+			work = runShare
+		}
 	}
 	if err := work(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
