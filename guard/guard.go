@@ -122,13 +122,16 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
 	}
 	g := &Guard{
 		cfg: cfg, deps: deps, log: deps.Log, clock: newClock(deps.Now, deps.Steady), state: st,
-		boot: mem.Boot + 1, since: deps.Now(), metrics: newMetrics(deps.Metrics),
+		since: deps.Now(), metrics: newMetrics(deps.Metrics),
 		seen: make(chan seen, 1024), orders: make(chan func(context.Context)), drops: make(chan firewall.Drop, 256),
 		drifted: make(chan struct{}, 1), told: make(map[telling]time.Time), reload: make(chan reloading), restart: make(chan []Input, 1),
 		facts: cfg.Facts,
 	}
 	if warning != "" {
 		g.warn(warning)
+	}
+	if g.boot, err = st.begin(mem.Boot, g.since); err != nil {
+		g.warn(fmt.Sprintf("the number of this start cannot be written down: make room (%v)", err))
 	}
 	if err := g.remember(mem); err != nil {
 		return nil, errors.Join(err, st.close())

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -24,6 +26,7 @@ import (
 //	snapshot   everything remembered, replaced now and then as a whole
 //	decisions  what was decided since the snapshot, appended as it happens
 //	key        the owner's key for account names, made once
+//	boot       how often a guard started
 //
 // A crash at any moment leaves a snapshot and the decisions after it. Log lines
 // read after the snapshot are read again: their marks are in the snapshot.
@@ -32,6 +35,7 @@ const (
 	snapshotFile  = "snapshot"
 	decisionsFile = "decisions"
 	keyFile       = "key"
+	bootFile      = "boot"
 )
 
 // stateVersion is that of the snapshot. A newer one is refused: an older binary
@@ -118,6 +122,26 @@ func openState(dir string) (s *state, m remembered, warning string, err error) {
 		return nil, m, warning, errors.Join(err, s.unlock())
 	}
 	return s, m, warning, nil
+}
+
+// begin numbers this start, above last and all before it. The number is on the
+// disk before anything is told under it: the hub takes one that comes twice for a
+// repeat, and forgets what it tells. Where nothing is remembered, or nothing can
+// be written, the number is the time, which is above all that a lost folder told.
+func (s *state) begin(last uint64, now time.Time) (boot uint64, err error) {
+	path := filepath.Join(s.dir, bootFile)
+	b, err := os.ReadFile(path)
+	if n, e := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 62); e == nil {
+		last = max(last, n)
+	} else if err == nil || last == 0 {
+		last = max(last, uint64(max(now.Unix(), 0)))
+	}
+	boot = last + 1
+	err = durable.WriteFile(path, 0o600, func(w io.Writer) error { _, err := fmt.Fprintln(w, boot); return err })
+	if err != nil {
+		boot = max(boot, uint64(max(now.Unix(), 0)))
+	}
+	return boot, err
 }
 
 type newerError struct{ version int }

@@ -282,10 +282,13 @@ func (s *Spool) Lost() uint64 { return s.lost }
 // Broken returns why the newest sightings are in memory only, or nil.
 func (s *Spool) Broken() error { return s.broken }
 
-// Close closes the spool and brings it to the disk.
+// Close closes the spool and brings it to the disk. What is added afterwards, by
+// a guard that stops later than the line, is kept, too.
 func (s *Spool) Close() error {
 	if s.log == nil {
 		return nil
 	}
-	return errors.Join(s.log.Sync(), s.log.Close())
+	err := errors.Join(s.log.Sync(), s.log.Close())
+	s.log = nil
+	return err
 }

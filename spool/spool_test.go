@@ -189,3 +189,21 @@ func TestAFullDiskKeepsTheNewestInMemory(t *testing.T) {
 		t.Errorf("%d in memory", len(got))
 	}
 }
+
+// TestWhatComesAfterTheEndIsKept adds what a guard tells while it stops, after
+// its line has.
+func TestWhatComesAfterTheEndIsKept(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, spool.Limits{}, day)
+	s.Add(batch(1, 1, 3), day)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.Add(batch(1, 4, 2), day)
+	if s.Broken() != nil {
+		t.Error(s.Broken())
+	}
+	if got := all(t, open(t, dir, spool.Limits{}, day), tocsin.ID{}, 100); len(got) != 5 {
+		t.Errorf("%d of 5 are kept", len(got))
+	}
+}
