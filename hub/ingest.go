@@ -77,12 +77,18 @@ func above(a, b tocsin.ID) bool {
 // gap counts what a device had to throw away before the hub got it: numbers that
 // are missing between what is known and what came.
 func (in *ingester) gap(before tocsin.ID, batch []tocsin.Sighting) {
-	if len(batch) == 0 || batch[0].ID.Boot != before.Boot || batch[0].ID.Counter <= before.Counter+1 {
+	if len(batch) == 0 || !above(batch[0].ID, before) {
+		return
+	}
+	n := batch[0].ID.Counter - 1 // each start of a guard counts from one
+	if batch[0].ID.Boot == before.Boot {
+		n -= before.Counter
+	}
+	if n == 0 {
 		return
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	n := batch[0].ID.Counter - before.Counter - 1
 	in.lost += n
 	in.metrics.missing.Add(float64(n))
 	in.log.Warn("sightings are missing: the device kept them no longer", logkey.Device, batch[0].ID.Device, logkey.Count, n)
@@ -110,6 +116,7 @@ func (in *ingester) Lose(ctx context.Context, r api.Reporter, rules []netip.Pref
 	}
 	network := in.networks.of(r.From)
 	var events []tocsin.Event
+	defer func() { in.decider.committed(ctx, events) }() // also those before an error
 	for _, p := range rules {
 		e, err := in.store.Add(ctx, tocsin.Event{Loss: &tocsin.Loss{
 			Device: d.ID, Owner: d.Owner, Network: network, From: r.From, Enrolled: d.Enrolled, Prefix: p.Masked(),
@@ -119,7 +126,6 @@ func (in *ingester) Lose(ctx context.Context, r api.Reporter, rules []netip.Pref
 		}
 		events = append(events, e)
 	}
-	in.decider.committed(ctx, events)
 	return nil
 }
 

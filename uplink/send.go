@@ -84,7 +84,7 @@ func (u *Uplink) sendOne(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	u.mu.Lock()
-	have, asked := u.have, u.asked
+	have, said, asked := u.have, u.said, u.asked
 	var batch []tocsin.Sighting
 	if asked {
 		batch, err = u.spool.After(have, perBatch)
@@ -96,50 +96,57 @@ func (u *Uplink) sendOne(ctx context.Context) (more bool, err error) {
 	if asked && len(batch) == 0 {
 		return false, nil
 	}
-	taken, err := client.SendAfter(ctx, u.clock.Now(), have, batch)
+	err = u.handIn(ctx, client, said, batch)
 	var refused *api.Error
 	if errors.As(err, &refused) && refused.Index != nil && *refused.Index < len(batch) {
 		// One that the hub cannot take must not hold up the others for ever.
-		u.log.Error("the hub refuses a sighting: it is left out", logkey.Source, batch[*refused.Index].Source, logkey.Err, err)
-		return true, u.without(ctx, client, batch, *refused.Index)
+		i := *refused.Index
+		u.log.Error("the hub refuses a sighting: it is left out", logkey.Source, batch[i].Source, logkey.Err, err)
+		err = u.without(ctx, client, said, batch, i)
 	}
 	if err != nil {
 		return false, err
 	}
-	u.took(tocsin.ID{Boot: taken.HaveBoot, Counter: taken.HaveCounter}, have, batch)
 	u.well()
 	return true, nil
 }
 
-// took notes what the hub has. One that has less than before was restored: it
-// took nothing, and is offered all of it again.
-func (u *Uplink) took(have, before tocsin.ID, batch []tocsin.Sighting) {
-	have.Device = u.about.Device
-	switch n := len(batch); {
-	case above(before, have):
-		u.log.Warn("the hub has less than it once acknowledged: offering it again", "has", have.Counter, "had", before.Counter)
-	case n > 0 && have == before:
-		// It has these, whatever it says: going on is better than repeating.
-		have = batch[n-1].ID
+// handIn sends a batch, and notes what the hub has then.
+func (u *Uplink) handIn(ctx context.Context, client *api.Client, said tocsin.ID, batch []tocsin.Sighting) error {
+	taken, err := client.SendAfter(ctx, u.clock.Now(), said, batch)
+	if err == nil {
+		u.took(tocsin.ID{Device: u.about.Device, Boot: taken.HaveBoot, Counter: taken.HaveCounter}, batch)
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.have, u.asked = have, true
+	return err
 }
 
-// without hands in a batch but for one.
-func (u *Uplink) without(ctx context.Context, client *api.Client, batch []tocsin.Sighting, i int) error {
-	for _, part := range [][]tocsin.Sighting{batch[:i], batch[i+1 : i+1]} {
-		if len(part) == 0 {
-			continue
-		}
-		if _, err := client.Send(ctx, u.clock.Now(), part); err != nil {
+// took notes what the hub has. One that has less than before was restored: it
+// took nothing, and is offered all of it again.
+func (u *Uplink) took(has tocsin.ID, batch []tocsin.Sighting) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	had := u.said
+	u.have, u.said, u.asked = has, has, true
+	if above(had, has) {
+		u.log.Warn("the hub has less than it once acknowledged: offering it again", "has", has.Counter, "had", had.Counter)
+	} else if n := len(batch); n > 0 && above(batch[n-1].ID, has) {
+		// It has these, whatever it says: going on is better than repeating.
+		u.have = batch[n-1].ID
+	}
+}
+
+// without hands in what is before one that is refused, and goes on after it.
+func (u *Uplink) without(ctx context.Context, client *api.Client, said tocsin.ID, batch []tocsin.Sighting, i int) error {
+	if i > 0 {
+		if err := u.handIn(ctx, client, said, batch[:i]); err != nil {
 			return err
 		}
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.have = batch[i].ID
+	if i == 0 || u.have == batch[i-1].ID { // not if the hub was restored meanwhile
+		u.have = batch[i].ID
+	}
 	return nil
 }
 

@@ -65,7 +65,8 @@ type Uplink struct {
 	spool     *spool.Spool
 	lost      []netip.Prefix // told to the hub when it can be
 	hub       string         // the address that answered last
-	have      tocsin.ID      // the newest sighting that the hub said it has
+	have      tocsin.ID      // the newest sighting that the hub has, or refused
+	said      tocsin.ID      // the newest one that it said it has
 	asked     bool           // the hub said what it has
 	epochs    map[ruleset.Ref]uint64
 	client    *feed.Client
