@@ -141,7 +141,22 @@ func becomeHub(cfg config.Hub) error {
 	if _, err := user.Lookup(ownUser); name == "" && err == nil {
 		name = ownUser
 	}
-	return power.Drop(name, nil, cfg.Folder)
+	return power.Drop(name, nil, hubFolders(cfg)...)
+}
+
+// hubFolders are those that must be the hub's own. What root restored from a
+// backup is root's at first.
+func hubFolders(cfg config.Hub) []string {
+	list := []string{cfg.Folder}
+	if folder := filepath.Join(cfg.Folder, "keys"); isFolder(folder) {
+		list = append(list, folder)
+	}
+	return list
+}
+
+func isFolder(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 // A running hub, with what it was opened with.

@@ -52,7 +52,7 @@ func up(cmd *cobra.Command, g *guardFlags, hf *hubFlags) error {
 		return err
 	}
 	log := g.logger(cmd)
-	if err := dropPower(gcfg, log, hcfg.Folder); err != nil {
+	if err := dropPower(gcfg, log, hubFolders(hcfg)...); err != nil {
 		return err
 	}
 	ready := make(chan struct{})
