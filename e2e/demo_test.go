@@ -59,11 +59,20 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%v\n%s", err, p.output())
 	}
 	tells(t, p.output(),
-		`[0-9.]+ s  ATTEMPT   203\.0\.113\.7 +refused  root`, `[0-9.]+ s  DECISION  2001:db8:66::/64 +block 10 min`,
-		`[0-9.]+ s  KERNEL    198\.51\.100\.9 +in set \S+, [0-9.]+ m?s after sshd's line`, `b6_64\S* +2001:db8:66::/64 +expires in 9m`,
-		`slow bot +198\.18\.0\.9 +[4-8] +[0-9.]+ m?s +[0-9.]+ m?s +[0-9.]+ m?s +dropped +-`,
-		`loud bot +203\.0\.113\.7 .* dropped `, `anna +203\.0\.113\.50 +2 +never +- +- +let in`,
-		`second bot +198\.51\.100\.9 .* dropped +cut`, `IPv6 bot .* dropped `, `old script +198\.51\.100\.20 +6 +never +- +- +let in`, "As told: ")
+		`[0-9.]+  A    ATTEMPT   203\.0\.113\.7 +refused  root`, `[0-9.]+  A    DECISION  203\.0\.113\.7 +block 10 min`,
+		`[0-9.]+  A    KERNEL    203\.0\.113\.7 +in set \S+, [0-9.]+ m?s after A's line`,
+		`[0-9.]+  hub  DECISION  203\.0\.113\.7 +block at the devices of home`,
+		`[0-9.]+  hub  FRAME     203\.0\.113\.7 +signed and sent: list owner/home/1h, serial`,
+		`[0-9.]+  C    KERNEL    203\.0\.113\.7 +in set \S+, [0-9.]+ m?s after A's line`,
+		`[0-9.]+  B    KERNEL    203\.0\.113\.7 +the connection that it had open: dead, too`,
+		`[0-9.]+  hub  DECISION  198\.18\.0\.9 +block at the devices of home, .* 2 guesses`,
+		`[0-9.]+  C    KERNEL    198\.18\.0\.9 +its next connection: no answer`,
+		`[0-9.]+  D    KERNEL    198\.18\.0\.9 +its next connection: answered`,
+		`\$ tocsin devices`, `D  .*  ben +connected`, `\$ tocsin rules explain 198\.18\.0\.9 --owner home`, `b4_32\S* +198\.18\.0\.9 +expires in`,
+		`loud bot +203\.0\.113\.7 +[4-8] at A +A +([0-9.]+ m?s +){3}never +dropped at A, B, C`,
+		`anna +203\.0\.113\.50 +2 at B +- +(never +){4}let in`,
+		`patient bot +198\.18\.0\.9 +1 at A, 1 at B +hub +([0-9.]+ m?s +){3}never +dropped at A, B, C`,
+		`second bot +198\.51\.100\.9 +[4-8] at C +C +([0-9.]+ m?s +){3}never +dropped`, "As told: ")
 }
 
 func TestDemoWithoutRoot(t *testing.T) {
@@ -71,8 +80,34 @@ func TestDemoWithoutRoot(t *testing.T) {
 	if err := p.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, p.output())
 	}
-	tells(t, p.output(), "Playing a recording", `[0-9.]+ s  KERNEL    203\.0\.113\.7 +in memory only`,
-		`loud bot +203\.0\.113\.7 +[4-8] +[0-9.]+ m?s +[0-9.]+ m?s +[0-9.]+ m?s`, `anna +203\.0\.113\.50 +2 +never`, "As told: ")
+	tells(t, p.output(), "Playing a recording", `[0-9.]+  B    KERNEL    203\.0\.113\.7 +in memory, [0-9.]+ m?s after A's line`,
+		`[0-9.]+  hub  FRAME     198\.18\.0\.9 +signed and sent`,
+		`patient bot +198\.18\.0\.9 +1 at A, 1 at B +hub +([0-9.]+ m?s +){3}never`, `anna +203\.0\.113\.50 +2 at B +- +(never *){4}$`, "As told: ")
+}
+
+// TestDemoWithoutRootInterrupted ends the replay in the middle.
+func TestDemoWithoutRootInterrupted(t *testing.T) {
+	p := buildDemo(t, "-replay")
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o777); err != nil { // the programs of root give up root
+		t.Fatal(err)
+	}
+	mark := "DEMO_OF=" + dir
+	p.Env = append(os.Environ(), mark, "TMPDIR="+dir)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "an attempt", func() bool { return strings.Contains(p.output(), "  ATTEMPT") })
+	if err := p.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Wait(); err == nil || !strings.Contains(p.output(), "interrupted; nothing is left behind") {
+		t.Errorf("%v, it says:\n%s", err, p.output())
+	}
+	left, err := os.ReadDir(dir)
+	if n := marked(mark); n > 0 || err != nil || len(left) > 0 {
+		t.Errorf("%d processes and %v are left, %v", n, left, err)
+	}
 }
 
 // TestDemoInterrupted ends the demo in the middle: by Ctrl-C, and in the way
@@ -88,7 +123,7 @@ func TestDemoInterrupted(t *testing.T) {
 			if err := p.Start(); err != nil {
 				t.Fatal(err)
 			}
-			until(t, "an attempt", func() bool { return strings.Contains(p.output(), "s  ATTEMPT") })
+			until(t, "an attempt", func() bool { return strings.Contains(p.output(), "  ATTEMPT") })
 			if n := marked(mark); n < 5 {
 				t.Errorf("%d processes of the demo are found, want all of them", n)
 			}
