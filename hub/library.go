@@ -40,12 +40,21 @@ func (p *publisher) Since(ctx context.Context, from ruleset.Position) ([]ruleset
 // deltas returns the frames after from, or nil where one of them is gone or too
 // old for a device to take.
 func (p *publisher) deltas(ctx context.Context, from ruleset.Position) (list []ruleset.Sealed, err error) {
+	signer, err := p.signer()
+	if err != nil {
+		return nil, err
+	}
 	next := from.Serial + 1
 	for f, err := range p.frames.FramesSince(ctx, from.Ref.String(), from.Epoch, from.Serial) {
 		if err != nil {
 			return nil, err
 		}
-		if f.Serial != next || p.now().Sub(f.Made) > from.Ref.Class.Max() {
+		h, err := ruleset.Peek(f.Sealed)
+		if err != nil {
+			return nil, err
+		}
+		// What another key signed may be revoked by now: the whole list, signed anew.
+		if f.Serial != next || p.now().Sub(f.Made) > from.Ref.Class.Max() || h.Key != signer.ID() {
 			return nil, nil
 		}
 		list = append(list, f.Sealed)

@@ -91,7 +91,10 @@ func enrolSelf(ctx context.Context, h *running, cfg config.Config, log *slog.Log
 	if err != nil {
 		return err
 	}
-	id, owner, err := uplink.Enrol(ctx, cfg.HubFolder, token, uplink.About{Name: name, Version: buildVersion()})
+	model, firmware := machine(os.DirFS("/"))
+	id, owner, err := uplink.Enrol(ctx, cfg.HubFolder, token, uplink.About{
+		Name: name, Model: model, Firmware: firmware, Version: buildVersion(),
+	})
 	if err != nil {
 		return fmt.Errorf("enrol this machine: %w", err)
 	}
