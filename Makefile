@@ -24,6 +24,7 @@ test: ## run every check and every test; as root also those with real kernels an
 check: ## formatting, vet, linters, module files
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags small ./cmd/tocsin
 	$(GO) mod verify >/dev/null
 	$(GO) mod tidy -diff
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...

@@ -36,16 +36,17 @@ const (
 )
 
 // measureHub measures a whole hub, with its database, under an invented fleet in
-// another process, then its parts alone. What it costs to send a frame, beside
-// bare TLS, is the part push.
+// another process. What it costs to send a frame, beside bare TLS, is the part
+// push.
 func measureHub(ctx context.Context, e *env) (section, error) {
 	rows, err := hubFleet(ctx, e)
-	s := section{rows: rows, commands: []string{
-		"scripts/bench.sh -o - -only hub,push", fmt.Sprintf("tocsin sim fleet --devices %d --reconnect", hubDevices),
-	}}
-	if err != nil {
-		s.rows = append(s.rows, row{figure: "a whole hub", measured: "not measured: " + err.Error(), verdict: unknown})
-	}
+	return section{rows: rows, commands: []string{
+		"scripts/bench.sh -o - -only hub,hubparts,push", fmt.Sprintf("tocsin sim fleet --devices %d --reconnect", hubDevices),
+	}}, err
+}
+
+// measureHubParts measures what a hub is made of, alone.
+func measureHubParts(ctx context.Context, e *env) (s section, err error) {
 	if err := os.Setenv("TMPDIR", e.dir); err != nil { // databases of benchmarks belong on a disk
 		return s, err
 	}
@@ -153,13 +154,15 @@ func hubFleet(ctx context.Context, e *env) (rows []row, err error) {
 		return rows, err
 	}
 	rows = append(rows, one)
+	used := spent()
 	if err := f.Reconnect(ctx); err != nil {
 		return rows, err
 	}
+	used = spent() - used
 	back := f.Result().Reconnected
 	rows = append(rows, row{
 		figure: "… reconnecting at once, none refused for good", must: "all served ≤ 20 s",
-		measured: fmt.Sprintf("%d in %.1f s, %d tries", back.Done, back.Seconds, back.Tries), verdict: judge(n == hubDevices && back.Done == n && back.Seconds <= 20),
+		measured: fmt.Sprintf("%d in %.1f s, %d tries; the hub's processor time %.1f s", back.Done, back.Seconds, back.Tries, used.Seconds()), verdict: judge(n == hubDevices && back.Done == n && back.Seconds <= 20),
 	})
 	if err := f.Watch(ctx); err != nil {
 		return rows, err

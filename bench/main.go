@@ -38,6 +38,7 @@ var parts = []part{
 	{"replay", false, measureReplay},
 	{"push", false, measurePush},
 	{"hub", false, measureHub},
+	{"hubparts", false, measureHubParts},
 }
 
 // env is where the parts work.
