@@ -89,6 +89,8 @@ func (o *orders) hint(ctx context.Context, order tocsin.Order) string {
 	switch {
 	case err != nil || order.End:
 		return ""
+	case d.Action == tocsin.Pass && (!x.held || x.entry.Action != tocsin.Pass):
+		return "It does not take effect: too many passes are in force; take some back first."
 	case d.Action == tocsin.Block && (!x.held || x.entry.Action != tocsin.Block):
 		return "It does not take effect: the allowlist or a pass covers it, and that wins."
 	case d.Action == tocsin.Block:

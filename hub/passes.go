@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -28,6 +30,8 @@ const (
 	passOf   = "pass/"   // + hash of the code → passRecord
 	passesOf = "passes/" // + owner → hashes, in the order shown
 	passFor  = 24 * time.Hour
+
+	redeemTime = 30 * time.Second
 )
 
 // A passRecord is what is kept of one pass.
@@ -101,13 +105,13 @@ func (p *passes) RedeemPass(ctx context.Context, code [32]byte, source netip.Pre
 	if !r.Used.IsZero() {
 		return api.Redeemed{}, store.ErrSpent
 	}
+	// Who hangs up now, on a bad line far from home, must not lose the pass; and
+	// one that takes effect twice does less harm than one that is lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), redeemTime)
+	defer cancel()
 	now := p.now()
 	lifted, err := p.held(ctx, r.Owner, source.Addr())
 	if err != nil {
-		return api.Redeemed{}, err
-	}
-	r.Used, r.For = now, source
-	if err := putJSON(ctx, p.values, name, r); err != nil {
 		return api.Redeemed{}, err
 	}
 	until := now.Add(passFor)
@@ -115,5 +119,12 @@ func (p *passes) RedeemPass(ctx context.Context, code [32]byte, source netip.Pre
 		Owner: r.Owner, Lift: true, By: "one-time pass",
 		Decision: tocsin.Decision{Prefix: source, Action: tocsin.Pass, At: now, Until: until, Origin: tocsin.ByOperator, Reason: "one-time pass"},
 	})
-	return api.Redeemed{Prefix: source, Until: until, Lifted: lifted}, err
+	if err != nil {
+		return api.Redeemed{}, err
+	}
+	if still, err := p.held(ctx, r.Owner, source.Addr()); err != nil || still {
+		return api.Redeemed{}, errors.Join(err, api.Refuse(http.StatusServiceUnavailable, "too many passes are in force: have some taken back; this one stays good"))
+	}
+	r.Used, r.For = now, source
+	return api.Redeemed{Prefix: source, Until: until, Lifted: lifted}, putJSON(ctx, p.values, name, r)
 }

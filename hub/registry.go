@@ -48,6 +48,8 @@ type registry struct {
 	enrolled  func(ctx context.Context, id tocsin.DeviceID, sealing []byte) error
 	ensure    func(ctx context.Context, owner tocsin.OwnerID) error
 
+	changing sync.Mutex // held from reading a device to storing what it became
+
 	mu      sync.RWMutex // guards the fields below
 	devices map[tocsin.DeviceID]tocsin.Device
 	states  map[tocsin.DeviceID]store.DeviceState
@@ -304,6 +306,8 @@ func (r *registry) show(d tocsin.Device, v view) api.Device {
 
 // Change implements [api.Registry].
 func (r *registry) Change(ctx context.Context, id tocsin.DeviceID, c api.DeviceChange, by string) (api.Device, error) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	r.mu.RLock()
 	d, ok := r.devices[id]
 	r.mu.RUnlock()
@@ -332,6 +336,8 @@ func (r *registry) Change(ctx context.Context, id tocsin.DeviceID, c api.DeviceC
 
 // Revoke implements [api.Registry].
 func (r *registry) Revoke(ctx context.Context, id tocsin.DeviceID, by string) (api.Device, error) {
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	r.mu.RLock()
 	d, ok := r.devices[id]
 	r.mu.RUnlock()

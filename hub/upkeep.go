@@ -25,6 +25,8 @@ const (
 	databaseFile = "tocsin.db"
 	keysFolder   = "keys"
 	restoredFile = "restored" // there until the first start after a restore
+
+	restoringSuffix = ".restoring" // of a database while it is restored
 )
 
 // upkeep is what an operator needs besides.
@@ -127,7 +129,8 @@ func pack(t *tar.Writer, path, name string) error {
 const maxBackup = 1 << 40
 
 // Restore unpacks a backup into a folder that holds no hub, and has the hub start
-// a new epoch there: all guards follow it.
+// a new epoch there: all guards follow it. The database comes to its name last:
+// what broke off is no hub, and may be repeated.
 func Restore(folder string, backup io.Reader) error {
 	if _, err := os.Stat(filepath.Join(folder, databaseFile)); err == nil {
 		return fmt.Errorf("%s holds a hub already: move it away, or name another folder", folder)
@@ -155,6 +158,9 @@ func Restore(folder string, backup io.Reader) error {
 		}
 		whole = whole || h.Name == databaseFile
 		path := filepath.Join(folder, filepath.FromSlash(h.Name))
+		if h.Name == databaseFile {
+			path += restoringSuffix
+		}
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return err
 		}
@@ -169,10 +175,15 @@ func Restore(folder string, backup io.Reader) error {
 	if !whole {
 		return errors.New("not a backup of a hub: it holds no database")
 	}
-	return durable.WriteFile(filepath.Join(folder, restoredFile), 0o600, func(w io.Writer) error {
+	err = durable.WriteFile(filepath.Join(folder, restoredFile), 0o600, func(w io.Writer) error {
 		_, err := io.WriteString(w, "restored: the next start begins a new epoch\n")
 		return err
 	})
+	path := filepath.Join(folder, databaseFile)
+	if err == nil {
+		err = os.Rename(path+restoringSuffix, path)
+	}
+	return err
 }
 
 // retainEvery is how often what is older than it must be is forgotten.
