@@ -33,8 +33,9 @@ type Config struct {
 	Limits blocklist.Limits // of each scope
 }
 
-// DefaultLimits are those of each scope.
-var DefaultLimits = blocklist.Limits{Fleet: 1 << 20, Operator: 100_000, Passes: 1000}
+// DefaultLimits are those of each scope. A device follows two, and takes 1000
+// passes of both together.
+var DefaultLimits = blocklist.Limits{Fleet: 1 << 20, Operator: 100_000, Passes: 500}
 
 // A Fleet is the hub's mind. It is not safe for concurrent use.
 type Fleet struct {
@@ -95,7 +96,7 @@ func (f *Fleet) rule(rulings []quorum.Ruling, at time.Time) (effects []Effect) {
 			effects = append(effects, s.withdraw(r, at)...)
 			continue
 		}
-		c, v := s.list.Decide(r.Decision, at)
+		c, v := f.decide(s, r.Decision, at)
 		s.note(c)
 		if v != blocklist.Enforced {
 			f.tally.Refused(r, at.Add(again))
@@ -103,6 +104,15 @@ func (f *Fleet) rule(rulings []quorum.Ruling, at time.Time) (effects []Effect) {
 		effects = append(effects, Effect{Owner: r.Owner, Decision: r.Decision, Verdict: v})
 	}
 	return effects
+}
+
+// decide carries a decision to the rules of a scope. Devices do not know what is
+// never blocked here, so no block may hold even a part of that.
+func (f *Fleet) decide(s *scope, d tocsin.Decision, at time.Time) (tocsin.Change, blocklist.Verdict) {
+	if d.Action == tocsin.Block && slices.ContainsFunc(f.config.Allow, d.Prefix.Overlaps) {
+		return tocsin.Change{}, blocklist.Spared
+	}
+	return s.list.Decide(d, at)
 }
 
 // withdraw takes a block back. It makes no pass: whoever lost a session is not
@@ -170,7 +180,7 @@ func (f *Fleet) order(o tocsin.Order, at time.Time) []Effect {
 		f.tally.Forgive(o.Owner, d.Prefix, at)
 		c, v = s.list.Lift(d, at)
 	default:
-		c, v = s.list.Decide(d, at)
+		c, v = f.decide(s, d, at)
 	}
 	s.note(c)
 	return []Effect{{Owner: o.Owner, Decision: d, Verdict: v}}

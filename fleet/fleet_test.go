@@ -93,6 +93,22 @@ func TestTheAllowlistWins(t *testing.T) {
 	}
 }
 
+// TestTheAllowlistIsInNoWiderBlock orders the network of an address that is never
+// blocked: devices would block both.
+func TestTheAllowlistIsInNoWiderBlock(t *testing.T) {
+	f := fleet.New(config())
+	var l log
+	for _, owner := range []string{"home", ""} {
+		e := f.Apply(l.add(order(owner, "9.9.9.0/24", tocsin.Block, time.Hour, day), day))
+		if len(e) != 1 || e[0].Verdict != blocklist.Spared {
+			t.Errorf("got %+v", e)
+		}
+	}
+	if c := f.Changes(); len(c) != 0 {
+		t.Errorf("published: %+v", c)
+	}
+}
+
 func TestOrders(t *testing.T) {
 	f := fleet.New(config())
 	var l log
