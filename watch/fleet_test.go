@@ -105,3 +105,17 @@ func TestTheWelcomeAreBounded(t *testing.T) {
 		t.Errorf("%d remembered", n)
 	}
 }
+
+// TestWelcomeOutlivesTheClock sets the clock after somebody logged in: he is not
+// a stranger for that.
+func TestWelcomeOutlivesTheClock(t *testing.T) {
+	w, _, _ := newWatch()
+	who := netip.MustParsePrefix("198.51.100.7/32")
+	w.SetWelcome(map[netip.Prefix]time.Time{who: noon})
+	const years = 50 * 365 * 24 * time.Hour
+	w.Shift(years)
+	r := tocsin.Rule{Prefix: who, Action: tocsin.Block, Until: noon.Add(years + time.Hour)}
+	if _, lost := w.Enforce(tocsin.Change{Add: []tocsin.Rule{r}}, noon.Add(years)); len(lost) != 1 {
+		t.Error("blocked after the clock was set")
+	}
+}

@@ -113,4 +113,7 @@ func (w *Watch) Unblock(d tocsin.Decision) (tocsin.Change, blocklist.Verdict) {
 func (w *Watch) Shift(by time.Duration) {
 	w.detector.Shift(by)
 	w.list.Shift(by)
+	for p, at := range w.welcome.last {
+		w.welcome.last[p] = at.Add(by)
+	}
 }
