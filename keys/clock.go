@@ -66,12 +66,20 @@ func (c *Clock) now(wall time.Time) time.Time {
 	return at.Round(0)
 }
 
+// ahead is how far the hub's clock may be before one that is plausible.
+const ahead = 10 * time.Minute
+
 // Heard notes the time of something that the hub signed, such as a heartbeat
-// that ruleset.Open accepted.
+// that ruleset.Open accepted. One further ahead of a plausible wall clock than
+// clocks differ does not count: a thief of the online key could sign his way to a
+// year in which every certificate and key is over, a few minutes at a time.
 func (c *Clock) Heard(at time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wall := c.wall()
+	if !wall.Before(c.built) && at.After(wall.Add(ahead)) {
+		return
+	}
 	if at.After(c.floor.Add(max(wall.Sub(c.since), 0))) {
 		c.floor, c.since = at.Round(0), wall
 	}

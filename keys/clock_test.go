@@ -43,6 +43,18 @@ func TestClock(t *testing.T) {
 	want("1970 again: what was heard counts", start.Add(10*day))
 }
 
+// TestNobodySignsTheClockAway has a thief of the online key sign what is always
+// just not too far ahead.
+func TestNobodySignsTheClockAway(t *testing.T) {
+	c := keys.NewClock(func() time.Time { return start.Add(day) }, start, time.Time{})
+	for range 1000 {
+		c.Heard(c.Now().Add(9 * time.Minute))
+	}
+	if got := c.Now().Sub(start.Add(day)); got > 20*time.Minute {
+		t.Errorf("the clock is %v ahead", got)
+	}
+}
+
 func TestClocksOfDevices(t *testing.T) {
 	h := newHub(t)
 	i := h.enrol(t, "nas-1")
