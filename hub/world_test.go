@@ -35,10 +35,19 @@ type world struct {
 	log    *slog.Logger
 	admin  *api.Client
 	stop   func() error
+
+	now  func() time.Time          // the hub's clock
+	wrap func(hub.Store) hub.Store // what stands between hub and database
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{t: t, folder: filepath.Join(t.TempDir(), "hub"), addr: "127.0.0.1:0", log: testLog(t)}
+func newWorld(t *testing.T, tune ...func(*world)) *world {
+	w := &world{
+		t: t, folder: filepath.Join(t.TempDir(), "hub"), addr: "127.0.0.1:0", log: testLog(t),
+		now: time.Now, wrap: func(s hub.Store) hub.Store { return s },
+	}
+	for _, f := range tune {
+		f(w)
+	}
 	w.start()
 	t.Cleanup(func() { w.halt() })
 	return w
@@ -67,7 +76,7 @@ func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	db, err := sqlite.Open(ctx, w.folder, time.Now)
+	db, err := sqlite.Open(ctx, w.folder, w.now)
 	w.must(err)
 	folder := filepath.Join(w.folder, "keys")
 	authority, err := keys.OpenAuthority(folder)
@@ -77,7 +86,7 @@ func (w *world) start() {
 	w.must(err)
 	repo, err := keys.OpenRepository(folder)
 	if err != nil {
-		repo, err = keys.CreateRepository(folder, time.Now())
+		repo, err = keys.CreateRepository(folder, w.now())
 	}
 	w.must(err)
 	port, err := net.Listen("tcp", w.addr)
@@ -90,8 +99,8 @@ func (w *world) start() {
 		Folder: w.folder, Fleet: fleet.Config{Quorum: quorum.Default(), Allow: []netip.Prefix{netip.MustParsePrefix("9.9.9.9/32")}},
 		Addresses: []string{w.addr}, Names: []string{"127.0.0.1"}, Retain: 30 * 24 * time.Hour,
 	}, hub.Deps{
-		Store: db, Authority: authority, Keys: repo, Listener: port, Socket: socket, Log: w.log,
-		Metrics: prometheus.NewRegistry(), Now: time.Now, Version: "test",
+		Store: w.wrap(db), Authority: authority, Keys: repo, Listener: port, Socket: socket, Log: w.log,
+		Metrics: prometheus.NewRegistry(), Now: w.now, Version: "test",
 	})
 	w.must(err)
 	done := make(chan error, 1)
@@ -140,6 +149,7 @@ type device struct {
 	rules map[string]tocsin.Rule
 	key   []byte
 	next  tocsin.ID
+	now   func() time.Time
 }
 
 // enrol makes a device of an owner and connects it.
@@ -149,22 +159,29 @@ func (w *world) enrol(owner string, wish ...func(*api.TokenWish)) *device {
 	for _, f := range wish {
 		f(&t)
 	}
+	d := w.enlist(t)
+	d.connect()
+	return d
+}
+
+// enlist makes a device that is not connected.
+func (w *world) enlist(t api.TokenWish) *device {
+	w.t.Helper()
 	token, err := w.admin.NewToken(w.t.Context(), t)
 	w.must(err)
-	d := &device{w: w, folder: filepath.Join(w.t.TempDir(), "device"), rules: map[string]tocsin.Rule{}}
+	d := &device{w: w, folder: filepath.Join(w.t.TempDir(), "device"), rules: map[string]tocsin.Rule{}, now: time.Now}
 	id, _, err := uplink.Enrol(w.t.Context(), d.folder, token.Token, uplink.About{Name: "nas", Model: "TS-999"})
 	w.must(err)
 	d.id, d.next = id, tocsin.ID{Device: id, Boot: 1}
 	d.key = bytes.Repeat([]byte(id)[:1], 32)
 	copy(d.key, id)
-	d.set = ruleset.NewSet(ruleset.Refs(tocsin.OwnerID(owner))...)
-	d.connect()
+	d.set = ruleset.NewSet(ruleset.Refs(t.Owner)...)
 	return d
 }
 
 func (d *device) connect() {
 	d.w.t.Helper()
-	up, err := uplink.Open(uplink.Config{Folder: d.folder, Version: "test"}, d.w.log.With("at", d.id), time.Now)
+	up, err := uplink.Open(uplink.Config{Folder: d.folder, Version: "test"}, d.w.log.With("at", d.id), d.now)
 	d.w.must(err)
 	d.up = up
 	ctx, cancel := context.WithCancel(context.Background())
@@ -183,7 +200,7 @@ func (d *device) connect() {
 func (d *device) Frame(_ context.Context, m ruleset.Message) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	next, c, err := d.set.Apply(m, d.up.Limits(), time.Now())
+	next, c, err := d.set.Apply(m, d.up.Limits(), d.up.Now(d.now()))
 	if err != nil {
 		return err
 	}
@@ -223,7 +240,7 @@ func (d *device) holds(prefix string, a tocsin.Action) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r, ok := d.rules[fmt.Sprint(netip.MustParsePrefix(prefix), a)]
-	return ok && r.Until.After(time.Now())
+	return ok && r.Until.After(d.up.Now(d.now()))
 }
 
 func (d *device) blocks(prefix string) bool { return d.holds(prefix, tocsin.Block) }
@@ -233,7 +250,7 @@ func (d *device) saw(source string, failures uint32, facts ...tocsin.Fact) tocsi
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.next.Counter++
-	now := time.Now().UTC()
+	now := d.now().UTC()
 	s := tocsin.Sighting{
 		ID: d.next, Source: netip.MustParsePrefix(source), Port: 40000, Service: "ssh", First: now.Add(-time.Second), Last: now,
 		Failures: failures, Provenance: tocsin.Attested, Accounts: []tocsin.Tried{{Tag: "root", Failures: failures}},
