@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,10 +34,10 @@ import (
 // several, and cannot choose its source address.
 type guard struct {
 	share  *share
-	number int // in the whole fleet
 	device tocsin.DeviceID
 	id     *keys.Identity
-	hub    string // host:port
+	hub    string   // host:port
+	from   net.Addr // nil is any address of this machine
 	boot   uint64
 	told   atomic.Uint64 // sightings
 
@@ -158,7 +159,7 @@ func (g *guard) dial(ctx context.Context) (net.Conn, io.Reader, error) {
 		return nil, nil, err
 	}
 	config.NextProtos = []string{feed.ALPN}
-	d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: sourceFor(g.hub, g.number)}, Config: config}
+	d := tls.Dialer{NetDialer: &net.Dialer{LocalAddr: g.from}, Config: config}
 	conn, err := d.DialContext(ctx, "tcp", g.hub)
 	if err != nil {
 		return nil, nil, err
@@ -193,18 +194,33 @@ func (g *guard) dial(ctx context.Context) (net.Conn, io.Reader, error) {
 }
 
 // sources is how many addresses of this machine a fleet comes from where the hub
-// is on loopback: one has some 28,000 ports, and a hub lets only so many in at
+// is on the same: one has some 28,000 ports, and a hub lets only so many in at
 // once from one address.
 const sources = 50
 
 // sourceFor returns where guard number n connects from; nil is anywhere.
 func sourceFor(hub string, n int) net.Addr {
-	a, err := netip.ParseAddrPort(hub)
-	if err != nil || !a.Addr().Unmap().Is4() || !a.Addr().Unmap().IsLoopback() {
+	to, err := netip.ParseAddrPort(hub)
+	a := to.Addr().Unmap()
+	if err != nil || !a.Is4() || !a.IsLoopback() && !slices.Contains(ownAddresses(), a) {
 		return nil
 	}
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+n%sources))}
 }
+
+// ownAddresses are those of this machine, as they were when it was first asked.
+var ownAddresses = sync.OnceValue(func() (list []netip.Addr) {
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // then all come from one address
+	}
+	for _, a := range all {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			list = append(list, p.Addr())
+		}
+	}
+	return list
+})
 
 // next reads one message.
 func next(conn net.Conn, in io.Reader) (h ws.Header, payload []byte, err error) {

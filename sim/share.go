@@ -283,7 +283,7 @@ func (s *share) enrolOnce(ctx context.Context, hub string, t ticket) (*guard, er
 		return nil, err
 	}
 	g := &guard{
-		share: s, number: t.Number, device: e.Device, id: id, hub: conn.RemoteAddr().String(),
+		share: s, device: e.Device, id: id, hub: conn.RemoteAddr().String(), from: sourceFor(conn.RemoteAddr().String(), t.Number),
 		boot: uint64(time.Now().Unix()), set: ruleset.NewSet(ruleset.Refs(e.Owner)...),
 	}
 	return g, s.pin(ctx, e.Root, g)
