@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,8 +25,40 @@ type ingester struct {
 	now      func() time.Time
 	metrics  *metrics
 
-	mu   sync.Mutex // guards the field below
-	lost uint64     // sightings that a restored hub did not get again
+	mu     sync.Mutex // guards the fields below
+	lost   uint64     // sightings that a restored hub did not get again
+	losses map[tocsin.DeviceID]lossCount
+}
+
+// What one device may say of rules that cut off people: the log keeps it for
+// ever.
+const (
+	mostLosses = 4 * api.MaxLosses
+	lossSpan   = time.Hour
+)
+
+type lossCount struct {
+	since time.Time
+	n     int
+}
+
+// mayLose reports whether a device may say so much more, and counts it.
+func (in *ingester) mayLose(id tocsin.DeviceID, n int) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := in.now()
+	c := in.losses[id]
+	if now.Sub(c.since).Abs() >= lossSpan {
+		c = lossCount{since: now}
+	}
+	if c.n += n; c.n > mostLosses {
+		return false
+	}
+	if in.losses == nil {
+		in.losses = make(map[tocsin.DeviceID]lossCount)
+	}
+	in.losses[id] = c
+	return true
 }
 
 type ingestStore interface {
@@ -113,6 +146,9 @@ func (in *ingester) Lose(ctx context.Context, r api.Reporter, rules []netip.Pref
 	d, err := in.devices.live(r.Device)
 	if err != nil {
 		return err
+	}
+	if !in.mayLose(r.Device, len(rules)) {
+		return api.Refuse(http.StatusTooManyRequests, "this device lost more sessions within an hour than anybody believes")
 	}
 	network := in.networks.of(r.From)
 	var events []tocsin.Event
