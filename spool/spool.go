@@ -54,6 +54,7 @@ type segment struct {
 	number int
 	first  time.Time // when it was begun
 	count  uint64
+	last   tocsin.ID // the newest in it
 }
 
 // Open opens the spool in dir, or makes one. Files that cannot be read are set
@@ -87,7 +88,7 @@ func Open(dir string, limits Limits, now time.Time) (s *Spool, warning string, e
 		if info, err := os.Stat(name); err == nil {
 			seg.first = info.ModTime() // at worst it is kept a little longer
 		}
-		err := s.read(name, func(batch []tocsin.Sighting) { seg.count += uint64(len(batch)); s.remember(batch) })
+		err := s.read(name, func(batch []tocsin.Sighting) error { seg.add(batch); s.remember(batch); return nil })
 		if err != nil {
 			if err := os.Rename(name, name+".unreadable"); err != nil {
 				return nil, "", fmt.Errorf("spool: %w", err)
@@ -108,16 +109,28 @@ func (s *Spool) path(number int) string {
 	return filepath.Join(s.dir, fmt.Sprintf("spool-%012d.log", number))
 }
 
-// read calls take for each batch of a file.
-func (s *Spool) read(path string, take func([]tocsin.Sighting)) error {
+func (g *segment) add(batch []tocsin.Sighting) {
+	if n := len(batch); n > 0 {
+		g.count += uint64(n)
+		g.last = batch[n-1].ID
+	}
+}
+
+// errEnough ends reading early.
+var errEnough = errors.New("enough")
+
+// read calls take for each batch of a file, until that returns an error.
+func (s *Spool) read(path string, take func([]tocsin.Sighting) error) error {
 	log, err := durable.OpenLog(path, func(record []byte) error {
 		var batch []tocsin.Sighting
 		if err := json.Unmarshal(record, &batch); err != nil {
 			return fmt.Errorf("spool: %w", err)
 		}
-		take(batch)
-		return nil
+		return take(batch)
 	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -162,7 +175,7 @@ func (s *Spool) write(batch []tocsin.Sighting, now time.Time) error {
 	if err := s.log.Append(record, false); err != nil {
 		return err
 	}
-	s.files[len(s.files)-1].count += uint64(len(batch))
+	s.files[len(s.files)-1].add(batch)
 	return nil
 }
 
@@ -243,11 +256,15 @@ func (s *Spool) After(id tocsin.ID, most int) ([]tocsin.Sighting, error) {
 		if len(found) >= most {
 			break
 		}
-		// Reading costs the whole file, which is rare: a hub that was away or restored.
-		err := s.read(s.path(seg.number), func(batch []tocsin.Sighting) {
-			if len(found) < most {
-				found = append(found, cut(batch, id, most-len(found))...)
+		if !above(seg.last, id) {
+			continue
+		}
+		// Reading costs up to a whole file, which is rare: a hub that was away or restored.
+		err := s.read(s.path(seg.number), func(batch []tocsin.Sighting) error {
+			if found = append(found, cut(batch, id, most-len(found))...); len(found) >= most {
+				return errEnough
 			}
+			return nil
 		})
 		if err != nil {
 			return nil, err
