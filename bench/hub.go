@@ -40,6 +40,11 @@ const (
 // push.
 func measureHub(ctx context.Context, e *env) (section, error) {
 	rows, err := hubFleet(ctx, e)
+	if err == nil {
+		var more row
+		more, err = hubIngest(ctx, e)
+		rows = append(rows, more)
+	}
 	return section{rows: rows, commands: []string{
 		"scripts/bench.sh -o - -only hub,hubparts,push", fmt.Sprintf("tocsin sim fleet --devices %d --reconnect", hubDevices),
 	}}, err
@@ -169,10 +174,36 @@ func hubFleet(ctx context.Context, e *env) (rows []row, err error) {
 	}
 	r = f.Result()
 	return append(rows, row{
-		figure: "… sightings over HTTPS, a connection for each batch of 100, until committed, guards and hub on one machine",
-		measured: fmt.Sprintf("%.0f a second, a batch in %.0f ms (p99 %.0f ms); orders meanwhile at the last guard after %.0f ms",
-			r.Attack.Rate, r.Attack.P50, r.Attack.P99, r.Published.Last),
+		figure:   "… during an attack that nobody holds back: orders → last guard",
+		measured: fmt.Sprintf("%.0f ms, with %.0f sightings committed a second", r.Published.Last, r.Attack.Rate),
 	}), nil
+}
+
+// ingestDevices report at once in the figure over HTTPS.
+const ingestDevices = 64
+
+// hubIngest measures sightings from guard to commit.
+func hubIngest(ctx context.Context, e *env) (r row, err error) {
+	r.figure = "sightings over HTTPS, a connection for each batch of 100, until committed; devices and hub on one machine"
+	dir, err := os.MkdirTemp(e.dir, "hub-")
+	if err != nil {
+		return r, err
+	}
+	h, err := startHub(dir)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, h.stop()) }()
+	self, err := os.Executable()
+	if err != nil {
+		return r, err
+	}
+	got, err := sim.Run(ctx, sim.Config{Admin: h.admin, Devices: ingestDevices, Attack: flatOut, For: hubAttack, Share: []string{self, shareArgument}, Apart: true})
+	if err != nil {
+		return r, err
+	}
+	r.measured = fmt.Sprintf("%.0f a second, a batch in %.0f ms (p99 %.0f ms)", got.Attack.Rate, got.Attack.P50, got.Attack.P99)
+	return r, nil
 }
 
 // hubOrder times orders of a person until the last guard has verified them.
@@ -193,10 +224,9 @@ func hubOrder(ctx context.Context, f *sim.Fleet) (row, error) {
 		case <-time.After(time.Second):
 		}
 	}
-	half := lasts.at(0.5)
 	return row{
-		figure: "… a person's order at the API → last guard has verified it", must: "≤ 0.5 s",
-		measured: fmt.Sprintf("%v; %d times a guard did not hear; the hub's processor time %v", lasts, missed, cpu), verdict: judge(missed == 0 && half <= 500*time.Millisecond),
+		figure:   "… a person's order at the API → last guard has verified and applied it, guards on the same cores",
+		measured: fmt.Sprintf("%v; %d times a guard did not hear; the hub's processor time, reports included, %v", lasts, missed, cpu),
 	}, nil
 }
 
