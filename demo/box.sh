@@ -1,8 +1,9 @@
-# box.sh, run by sh -c as the first process of mount and process namespaces of
-# its own: makes a small machine out of this one, with its own /etc, /run, /dev,
-# users and journal. What it mounts goes with its namespace and what runs in it
-# ends with it. Says READY and stays.
+# box.sh NAME, run by sh -c as the first process of mount and process namespaces
+# of its own: makes a small machine out of this one, with its own /etc, /run,
+# /dev, users and journal. What it mounts goes with its namespace and what runs
+# in it ends with it. Says READY and stays. The machine named hub has no sshd.
 set -eu
+name=$1
 mount --make-rprivate /
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -45,8 +46,14 @@ X
 rm -f /etc/hosts.allow /etc/hosts.deny /etc/resolv.conf /etc/nologin
 : >/etc/resolv.conf
 user() { id "$1" >/dev/null 2>&1 || useradd -M -N -d /nonexistent -s "$2" "$1"; }
-user anna /bin/sh
 user tocsin /bin/false
+mkdir -p /etc/tocsin
+if [ "$name" = hub ]; then
+	printf '[hub]\nfolder = "/run/box/hub"\n' >/etc/tocsin/hub.toml
+	echo READY
+	while :; do sleep 3600; done
+fi
+user anna /bin/sh
 echo 'anna:right horse' | chpasswd
 
 ssh-keygen -q -t ed25519 -N '' -f /run/box/hostkey
@@ -65,15 +72,12 @@ if /usr/sbin/sshd -t -f /run/box/sshd_config -o PerSourcePenalties=no 2>/dev/nul
 	echo 'PerSourcePenalties no' >>/run/box/sshd_config
 fi
 
-mkdir -p /etc/tocsin
 cat >/etc/tocsin/guard.toml <<X
 [guard]
 state = "/run/box/state"
-device = "nas"
+device = "$name"
 [firewall]
 backend = "nft"
-[never_block]
-allow = ["198.51.100.20"]
 X
 
 /lib/systemd/systemd-journald &

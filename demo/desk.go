@@ -17,20 +17,23 @@ type kind uint8
 
 const (
 	scene    kind = iota // told by the demo itself
+	shown                // a command and what it printed
 	attempt              // told by sshd
-	decision             // told by the guard
-	kernel               // told by the kernel, or by a client whom it drops
+	decision             // told by a guard or the hub
+	frame                // told by the hub
+	kernel               // told by a kernel, or by a client whom it drops
 )
 
 // An event is one thing that happened.
 type event struct {
 	at   time.Time // when, by the clock of this machine
+	on   int       // the machine
 	kind kind
-	who  string // address, as lines show it
+	who  netip.Addr
 	text string
 	near bool                // follows at once a guess of the actor, and is told after it
 	note func(*actor)        // takes down what it means for the actor, and may be nil
-	tell func(*actor) string // the text, where it depends on what was seen before
+	tell func(*actor) string // the text, where it depends on what was seen before; "" is none
 }
 
 // settle is how long events wait for those that happened before them and are
@@ -40,7 +43,7 @@ const settle = 400 * time.Millisecond
 
 // What follows a guess at once waits for it longer, where it is not heard of yet.
 const (
-	atOnce  = 200 * time.Millisecond
+	atOnce  = time.Second
 	longest = 3 * time.Second
 )
 
@@ -51,12 +54,14 @@ type desk struct {
 	colour bool
 	actors []*actor
 	begun  time.Time
-	inMem  bool // firewall is in memory
+	inMem  bool                            // firewalls are in memory
+	rules  func(machine int, at time.Time) // asks what they hold
 
 	mu      sync.Mutex // guards the fields below and what was seen of the actors
 	waiting []event
 	trouble []string
-	holds   []string // what the firewall held in the end
+	holds   []string   // what the firewall of one device held in the end
+	decided netip.Addr // whom the hub decided upon last
 }
 
 func newDesk(w io.Writer, actors []*actor) *desk {
@@ -71,7 +76,7 @@ func newDesk(w io.Writer, actors []*actor) *desk {
 // of finds the actor with an address, or nil.
 func (d *desk) of(a netip.Addr) *actor {
 	for _, who := range d.actors {
-		if who.prefix.Contains(a) {
+		if who.from == a {
 			return who
 		}
 	}
@@ -101,6 +106,7 @@ func (d *desk) look(a *actor, f func(seen) bool) bool {
 
 // begin starts the clock of the story and the telling. stop tells the rest.
 func (d *desk) begin() (stop func()) {
+	fmt.Fprintln(d.w)
 	d.begun = time.Now()
 	done, told := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -146,31 +152,25 @@ func (d *desk) ripe(e event, t time.Time) bool {
 	if !e.near || e.at.Before(t.Add(-longest)) {
 		return true
 	}
-	who := d.of(e.addr())
+	who := d.of(e.who)
 	near := func(at time.Time) bool { return !at.After(e.at) && at.After(e.at.Add(-atOnce)) }
-	return who == nil || slices.ContainsFunc(who.guesses, near) ||
-		slices.ContainsFunc(d.waiting, func(w event) bool { return w.kind == attempt && d.of(w.addr()) == who && near(w.at) })
-}
-
-// addr is the first address of whom the event is about.
-func (e *event) addr() netip.Addr {
-	if p, err := netip.ParsePrefix(e.who); err == nil {
-		return p.Addr()
-	}
-	a, err := netip.ParseAddr(e.who)
-	if err != nil {
-		return netip.Addr{} // nobody's
-	}
-	return a
+	return who == nil || slices.ContainsFunc(who.guesses, func(g guess) bool { return near(g.at) }) ||
+		slices.ContainsFunc(d.waiting, func(w event) bool { return w.kind == attempt && w.who == e.who && near(w.at) })
 }
 
 // tell takes an event down and prints it.
 func (d *desk) tell(e event) {
-	if e.kind == scene {
+	switch e.kind {
+	case scene:
 		fmt.Fprintf(d.w, "\n%s\n", d.paint(bold, wrap(e.text, width, "")))
 		return
+	case shown:
+		for line := range strings.Lines(e.text) {
+			fmt.Fprintln(d.w, asShown(printable(strings.TrimRight(line, "\n"))))
+		}
+		return
 	}
-	who := d.of(e.addr())
+	who := d.of(e.who)
 	if who == nil {
 		return // not of this story
 	}
@@ -180,16 +180,32 @@ func (d *desk) tell(e event) {
 	if e.tell != nil {
 		e.text = e.tell(who)
 	}
-	fmt.Fprintf(d.w, "%7.3f s  %s  %-16s  %s\n", e.at.Sub(d.begun).Seconds(), d.paint(e.kind.style(), fmt.Sprintf("%-8s", e.kind)),
-		e.who, wrap(e.text, width, strings.Repeat(" ", indent)))
+	if e.text == "" {
+		return
+	}
+	fmt.Fprintf(d.w, "%7.3f  %-3s  %s  %-12s  %s\n", e.at.Sub(d.begun).Seconds(), machines[e.on].name,
+		d.paint(e.kind.style(), fmt.Sprintf("%-8s", e.kind)), e.who, wrap(e.text, width, strings.Repeat(" ", indent)))
 }
+
+// asShown sets a line of a program off, and breaks it if it is too wide.
+func asShown(line string) string {
+	if line = "  " + line; utf8.RuneCountInString(line) <= width {
+		return line
+	}
+	text := strings.TrimLeft(line, " ")
+	lead := line[:len(line)-len(text)]
+	return lead + wrap(text, width, lead+"  ")
+}
+
+// ready tells that something works, while everything starts.
+func (d *desk) ready(what string) { fmt.Fprint(d.w, what+" ") }
 
 // say prints what is no event.
 func (d *desk) say(text string) { fmt.Fprint(d.w, wrap(text, width, "")) }
 
 const (
 	width  = 100
-	indent = 7 + 2 + 2 + 8 + 2 + 16 + 2
+	indent = 7 + 2 + 3 + 2 + 8 + 2 + 12 + 2
 )
 
 // Styles of a terminal (ECMA-48, SGR).
@@ -198,12 +214,15 @@ const (
 	yellow = "33"
 	red    = "31;1"
 	green  = "32"
+	blue   = "36"
 )
 
 // String is how lines are marked.
-func (k kind) String() string { return [...]string{"", "ATTEMPT", "DECISION", "KERNEL"}[k] }
+func (k kind) String() string {
+	return [...]string{"", "", "ATTEMPT", "DECISION", "FRAME", "KERNEL"}[k]
+}
 
-func (k kind) style() string { return [...]string{bold, yellow, red, green}[k] }
+func (k kind) style() string { return [...]string{bold, "", yellow, red, blue, green}[k] }
 
 func (d *desk) paint(style, text string) string {
 	if !d.colour {

@@ -1,11 +1,13 @@
-// Command demo shows a newcomer what Tocsin does, in half a minute: real
-// clients guess passwords at a real OpenSSH server, and a real guard has the
-// kernel drop them, all of it in namespaces of its own. Where that is not
-// possible it plays a recording of such a run against a firewall in memory. Its
-// exit status is 0 only if the story came out as told.
+// Command demo shows a newcomer what Tocsin does, in a minute: real clients guess
+// passwords at real OpenSSH servers, guards have the kernel drop them, and a hub
+// has the owner's other devices drop them before they come, all of it in
+// namespaces of its own. Where that is not possible it plays a recording of such
+// a run to the same programs with firewalls in memory. Its exit status is 0 only
+// if the story came out as told.
 //
 // It changes nothing outside of its namespaces, contacts nothing, and decides
-// nothing: who is blocked is up to the guard, the same program that is shipped.
+// nothing: who is blocked is up to guards and hub, the same program that is
+// shipped.
 package main
 
 import (
@@ -23,7 +25,7 @@ import (
 )
 
 func init() {
-	// The kernel ends the box together with the thread that made it, so that
+	// The kernel ends the town together with the thread that made it, so that
 	// thread must be the one that lasts.
 	runtime.LockOSThread()
 }
@@ -50,7 +52,7 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.StringVar(&o.tocsin, "tocsin", "bin/tocsin", "the program that is shown")
 	flags.BoolVar(&o.replay, "replay", false, "play the recording even where more is possible")
-	flags.StringVar(&o.record, "record", "", "write what sshd said to this file")
+	flags.StringVar(&o.record, "record", "", "write what the servers said to this file")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -75,22 +77,22 @@ func run(ctx context.Context, args []string, w io.Writer) error {
 
 // show plays the story live where this machine can, and the recording elsewhere.
 func show(ctx context.Context, o options, d *desk) error {
-	const recording = "Playing a recording against a firewall in memory instead: nothing is blocked.\n"
+	const recording = "Playing a recording against firewalls in memory instead: nothing is blocked.\n"
 	switch {
 	case o.replay:
-		d.say("Playing a recording against a firewall in memory: nothing is blocked.\n")
+		d.say("Playing a recording against firewalls in memory: nothing is blocked.\n")
 		return replay(ctx, o, d)
 	case os.Geteuid() != 0:
-		d.say("Not root, so there can be no server and no kernel firewall of our own. " + recording)
+		d.say("Not root, so there can be no servers and no kernel firewalls of our own. " + recording)
 		return replay(ctx, o, d)
 	}
-	b, err := openBox()
+	t, err := openTown()
 	if err != nil {
 		d.say(fmt.Sprintf("This machine cannot show it live: %v. ", err) + recording)
 		return replay(ctx, o, d)
 	}
-	err = live(ctx, o, d, b)
-	return errors.Join(err, b.close())
+	err = live(ctx, o, d, t)
+	return errors.Join(err, t.close())
 }
 
 // tellTime is how long telling what has settled may take.
@@ -100,7 +102,7 @@ const tellTime = 50 * time.Millisecond
 func until(ctx context.Context, what string, f func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !f() {
 		select {

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -21,9 +20,9 @@ import (
 	"github.com/tocsin-io/tocsin/authlog"
 )
 
-// recording is what sshd said in a live run, written by bin/demo -record.
+// recording is what the servers said in a live run, written by bin/demo -record.
 //
-//go:embed testdata/nas.log
+//go:embed testdata/town.log
 var recording string
 
 // stampLayout is how the recording and the log replayed give times (RFC 5424).
@@ -39,19 +38,21 @@ const (
 // A recorded is one line of the recording.
 type recorded struct {
 	at      time.Time
+	machine int
 	program string
 	pid     int
 	message string
 }
 
-// parseRecorded reads a line such as "2026-01-15T20:54:09.250000Z nas
-// sshd[41]: text".
+// parseRecorded reads a line such as "2026-01-15T20:54:09.250000Z A sshd[41]:
+// text".
 func parseRecorded(line string) (r recorded, err error) {
 	stamp, rest, _ := strings.Cut(line, " ")
-	_, rest, _ = strings.Cut(rest, " ") // the host
+	host, rest, _ := strings.Cut(rest, " ")
 	tag, message, ok := strings.Cut(rest, "]: ")
 	program, pid, ok2 := strings.Cut(tag, "[")
-	if r.at, err = time.Parse(stampLayout, stamp); err != nil || !ok || !ok2 {
+	r.machine = machineOf(host)
+	if r.at, err = time.Parse(stampLayout, stamp); err != nil || !ok || !ok2 || r.machine <= hub {
 		return r, fmt.Errorf("recording: %q is no line of sshd", line)
 	}
 	r.program, r.message = program, message
@@ -59,7 +60,16 @@ func parseRecorded(line string) (r recorded, err error) {
 	return r, err
 }
 
-// replay plays the recording to a real guard whose firewall is in memory.
+// replayed is a replay under way.
+type replayed struct {
+	*crew
+	dir  string
+	logs map[int]*os.File
+	hear map[int]*listener
+}
+
+// replay plays the recording to real guards whose firewalls are in memory, and
+// to a real hub, all on the loopback of this machine.
 func replay(ctx context.Context, o options, d *desk) (err error) {
 	d.inMem = true
 	dir, err := os.MkdirTemp("", "tocsin-demo")
@@ -67,99 +77,119 @@ func replay(ctx context.Context, o options, d *desk) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	// A guard that root starts may give up root.
-	if err := os.Chmod(dir, 0o755); err != nil {
+	r := &replayed{dir: dir, logs: make(map[int]*os.File), hear: make(map[int]*listener)}
+	r.crew = &crew{
+		desk: d, tocsin: o.tocsin, at: alone,
+		config: func(m int) string { return filepath.Join(r.folder(m), "config.toml") },
+		socket: func(m int) string { return filepath.Join(r.folder(m), "sock") },
+	}
+	if err := r.prepare(); err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(dir, "auth.log"))
-	if err != nil {
-		return err
-	}
-	defer log.Close() // nothing of it is kept
-	r := &replayed{desk: d, dir: dir, tocsin: o.tocsin, log: log, hear: newListener(d)}
-	d.say("ATTEMPT is what sshd said when it was recorded, DECISION what tocsin guard says now, KERNEL what its firewall in memory " +
-		"holds, where a kernel would drop.\n")
-	stop, err := r.guard(ctx)
-	if err != nil {
-		return err
-	}
-	end := d.begin()
-	d.post(event{at: d.begun, kind: scene, text: fmt.Sprintf("Two loud bots, a slow one, one that changes its IPv6 address, "+
-		"Anna, and a script on the allowlist; %d times as fast as it was.", faster)})
-	err = r.feed(ctx)
+	d.rules = func(m int, at time.Time) { r.ours(ctx, m, at) }
+	d.say("A hub; A, B and C of one owner (home); D of another (ben): the real programs with real certificates, connected by " +
+		"loopback. ATTEMPT is what sshd said when it was recorded, DECISION what guard or hub says now, FRAME what the hub signs and " +
+		"sends, KERNEL what the firewall in memory holds, where a kernel would drop.\n")
+	err = r.crew.start(ctx)
 	if err == nil {
-		err = r.settle(ctx)
+		err = r.play(ctx)
 	}
-	err = errors.Join(err, stop())
-	end()
+	return errors.Join(err, r.stop())
+}
+
+// alone is a program of this very machine. Ctrl-C at the terminal does not reach
+// it: the demo ends it.
+func alone(ctx context.Context, _ int, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+func (r *replayed) folder(machine int) string { return filepath.Join(r.dir, machines[machine].name) }
+
+// prepare writes the configuration of hub and guards.
+func (r *replayed) prepare() error {
+	// Programs that root starts give up root.
+	if err := os.Chmod(r.dir, 0o755); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free
+	if err != nil {
+		return err
+	}
+	at := l.Addr().String()
+	if err := l.Close(); err != nil {
+		return err
+	}
+	for m := range machines {
+		if err := os.Mkdir(r.folder(m), 0o755); err != nil {
+			return err
+		}
+		text := fmt.Sprintf("[hub]\nfolder = %q\nsocket = %q\nlisten = %q\naddresses = [%q]\n",
+			filepath.Join(r.folder(m), "hub"), r.socket(m), at, at)
+		if m != hub {
+			log := filepath.Join(r.folder(m), "auth.log")
+			if r.logs[m], err = os.Create(log); err != nil {
+				return err
+			}
+			r.hear[m] = newListener(r.desk, m, nil)
+			text = fmt.Sprintf("[guard]\nstate = %q\nsocket = %q\ndevice = %q\n[firewall]\nbackend = \"memory\"\n[read]\njournal = \"no\"\n"+
+				"[[log]]\npath = %q\nservice = \"ssh\"\n", filepath.Join(r.folder(m), "state"), r.socket(m), machines[m].name, log)
+		}
+		if err := os.WriteFile(r.config(m), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// play is the story, as the recording tells it.
+func (r *replayed) play(ctx context.Context) error {
+	end := r.desk.begin()
+	defer end()
+	r.scene(ctx, fmt.Sprintf("A loud bot at A, Anna at B, a patient bot that guesses once at A and once at B, and a second bot at C; "+
+		"%d times as fast as it was.", faster))
+	if err := r.feed(ctx); err != nil {
+		return err
+	}
+	var patient *actor
+	for _, a := range r.desk.actors {
+		if a.part != attacker {
+			continue
+		}
+		if err := r.held(ctx, a); err != nil {
+			return err
+		}
+		if len(a.tries) == 2 {
+			patient = a
+		}
+	}
+	if err := r.tour(ctx, patient); err != nil {
+		return err
+	}
+	list, err := r.rulesOf(ctx, devC)
+	for _, rule := range list {
+		if r.desk.of(rule.Prefix.Addr()) != nil {
+			r.desk.holds = append(r.desk.holds, fmt.Sprintf("%-12s %-18s expires in %v", rule.Action, rule.Prefix.Addr(),
+				time.Until(rule.Until).Round(time.Second)))
+		}
+	}
 	return err
 }
 
-// replayed is a replay under way.
-type replayed struct {
-	desk   *desk
-	dir    string
-	tocsin string
-	log    *os.File
-	hear   *listener
+// stop ends guards and hub in good order.
+func (r *replayed) stop() error {
+	var errs []error
+	for i := len(r.kept) - 1; i >= 0; i-- {
+		errs = append(errs, r.kept[i].stop())
+	}
+	for _, log := range r.logs {
+		log.Close() // nothing of it is kept
+	}
+	return errors.Join(errs...)
 }
 
-// guard starts the guard and waits until it answers. stop ends it in good order.
-func (r *replayed) guard(ctx context.Context) (stop func() error, err error) {
-	file := filepath.Join(r.dir, "guard.toml")
-	text := fmt.Sprintf("[guard]\nstate = %q\nsocket = %q\ndevice = \"nas\"\n[firewall]\nbackend = \"memory\"\n[read]\njournal = \"no\"\n"+
-		"[[log]]\npath = %q\nservice = \"ssh\"\n[never_block]\nallow = [\"198.51.100.20\"]\n",
-		filepath.Join(r.dir, "state"), filepath.Join(r.dir, "run", "guard.sock"), r.log.Name())
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(r.tocsin, "guard", "--config", file, "--json")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			r.desk.guard(lines.Text())
-		}
-		io.Copy(io.Discard, out) // or a line too long would stop the guard
-	}()
-	stop = func() error {
-		serr := cmd.Process.Signal(syscall.SIGTERM)
-		<-read
-		return errors.Join(serr, cmd.Wait())
-	}
-	err = until(ctx, "the guard", func() bool {
-		select {
-		case <-read:
-			return true
-		default:
-			return r.ask(ctx, "status").Run() == nil
-		}
-	})
-	select {
-	case <-read:
-		err = errors.Join(err, cmd.Wait(), errors.New(strings.Join(r.desk.trouble, "\n")))
-	default:
-		if err != nil {
-			err = errors.Join(err, stop())
-		}
-	}
-	return stop, err
-}
-
-func (r *replayed) ask(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, r.tocsin, append(args, "--socket", filepath.Join(r.dir, "run", "guard.sock"))...)
-}
-
-// feed writes the recording to the log, as if it happened now.
+// feed writes the recording to the logs, as if it happened now.
 func (r *replayed) feed(ctx context.Context) error {
 	var before time.Time
 	for line := range strings.Lines(recording) {
@@ -175,46 +205,51 @@ func (r *replayed) feed(ctx context.Context) error {
 		}
 		before = rec.at
 		at := time.Now()
-		r.hear.hear(authlog.Entry{Message: []byte(rec.message), Program: rec.program, PID: rec.pid, At: at, Received: at})
-		if _, err := fmt.Fprintf(r.log, "%s nas %s[%d]: %s\n", at.Format(stampLayout), rec.program, rec.pid, rec.message); err != nil {
+		r.hear[rec.machine].hear(authlog.Entry{Message: []byte(rec.message), Program: rec.program, PID: rec.pid, At: at, Received: at})
+		_, err = fmt.Fprintf(r.logs[rec.machine], "%s %s %s[%d]: %s\n", at.Format(stampLayout), machines[rec.machine].name,
+			rec.program, rec.pid, rec.message)
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settle waits for the rules of all attackers and asks for them.
-func (r *replayed) settle(ctx context.Context) error {
-	rest(ctx, settle+tellTime)
-	out, err := r.ask(ctx, "rules", "--json").Output()
+// A rule is one of tocsin rules --json.
+type rule struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Action string       `json:"action"`
+	Until  time.Time    `json:"until"`
+}
+
+// rulesOf asks a guard which rules are in force.
+func (r *replayed) rulesOf(ctx context.Context, machine int) (list []rule, err error) {
+	out, err := r.at(ctx, machine, r.tocsin, "rules", "--json", "--socket", r.socket(machine)).Output()
 	if err != nil {
-		return fmt.Errorf("tocsin rules: %w", err)
+		return nil, fmt.Errorf("tocsin rules: %w", err)
 	}
-	dec := json.NewDecoder(bytes.NewReader(out))
+	dec := json.NewDecoder(strings.NewReader(string(out)))
 	for {
-		var rule struct {
-			Prefix netip.Prefix `json:"prefix"`
-			Action string       `json:"action"`
-			Until  time.Time    `json:"until"`
+		var one rule
+		if err := dec.Decode(&one); errors.Is(err, io.EOF) {
+			return list, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("tocsin rules: %w", err)
 		}
-		err := dec.Decode(&rule)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("tocsin rules: %w", err)
-		}
-		if who := r.desk.of(rule.Prefix.Addr()); who != nil && rule.Action == "block" {
-			r.desk.holds = append(r.desk.holds, fmt.Sprintf("%-12s %-18s expires in %v", rule.Action, who.who(), time.Until(rule.Until).Round(time.Second)))
-		}
+		list = append(list, one)
 	}
 }
 
-// held reports what the guard proved in its memory.
-func (d *desk) held(r report, who string) {
-	d.post(event{at: r.Time, kind: kernel, who: who, note: func(a *actor) {
-		a.blocked, a.element = r.Time, true
-	}, tell: func(a *actor) string {
-		return fmt.Sprintf("in memory only, %s after the line (guard %s)", span(a.reaction()), span(a.took))
-	}})
+// ours takes down what a guard has of the hub, of which its log only tells how
+// much.
+func (r *replayed) ours(ctx context.Context, machine int, at time.Time) {
+	list, err := r.rulesOf(ctx, machine)
+	if err != nil && ctx.Err() == nil {
+		r.desk.fail("%v", err)
+	}
+	for _, one := range list {
+		if one.Action == "block" {
+			r.desk.hold(machine, one.Prefix.Addr(), at, "in memory")
+		}
+	}
 }

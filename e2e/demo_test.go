@@ -69,10 +69,10 @@ func TestDemo(t *testing.T) {
 		`[0-9.]+  C    KERNEL    198\.18\.0\.9 +its next connection: no answer`,
 		`[0-9.]+  D    KERNEL    198\.18\.0\.9 +its next connection: answered`,
 		`\$ tocsin devices`, `D  .*  ben +connected`, `\$ tocsin rules explain 198\.18\.0\.9 --owner home`, `b4_32\S* +198\.18\.0\.9 +expires in`,
-		`loud bot +203\.0\.113\.7 +[4-8] at A +A +([0-9.]+ m?s +){3}never +dropped at A, B, C`,
+		`loud bot +203\.0\.113\.7 +[4-8] at A +A +([0-9.]+ m?s +){3}never +A, B, C dropped`,
 		`anna +203\.0\.113\.50 +2 at B +- +(never +){4}let in`,
-		`patient bot +198\.18\.0\.9 +1 at A, 1 at B +hub +([0-9.]+ m?s +){3}never +dropped at A, B, C`,
-		`second bot +198\.51\.100\.9 +[4-8] at C +C +([0-9.]+ m?s +){3}never +dropped`, "As told: ")
+		`patient bot +198\.18\.0\.9 +1 at A, 1 at B +hub +([0-9.]+ m?s +){3}never +A, B, C dropped`,
+		`second bot +198\.51\.100\.9 +[4-8] at C +C +([0-9.]+ m?s +){3}never +A, B, C dropped`, "As told: ")
 }
 
 func TestDemoWithoutRoot(t *testing.T) {

@@ -266,8 +266,8 @@ func (p *publisher) step(ctx context.Context, ref ruleset.Ref, c tocsin.Change, 
 	}
 	one.list = next
 	one.since++
-	p.feed.Publish(ref, sealed, bulk)
 	p.log.Debug("published", "list", ref.String(), "serial", pos.Serial, "added", len(c.Add), "removed", len(c.Remove), "bytes", len(sealed))
+	p.feed.Publish(ref, sealed, bulk)
 	if p.snapshotDue(one, now) {
 		return p.snapshot(ctx, ref, one, now)
 	}
