@@ -77,7 +77,8 @@ func transport(t *tls.Config) *http.Transport {
 		TLSClientConfig:        t,
 		DialContext:            (&net.Dialer{Timeout: dialTime}).DialContext,
 		TLSHandshakeTimeout:    dialTime,
-		ResponseHeaderTimeout:  answerTime,
+		// No ResponseHeaderTimeout: a backup of a large database takes minutes to
+		// begin. Every other request has a deadline of its own.
 		MaxResponseHeaderBytes: 16 << 10,
 		MaxIdleConns:           2,
 		IdleConnTimeout:        90 * time.Second,

@@ -3,7 +3,6 @@ package api
 import (
 	"bufio"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/netip"
@@ -194,14 +193,7 @@ func (p *arrivals) Read(b []byte) (int, error) {
 
 func (a *API) backup(c *call) (any, error) {
 	name := "tocsin-" + c.at.UTC().Format("20060102T150405Z") + ".backup"
-	w := c.stream("application/octet-stream", name)
-	// The copy of a large database takes minutes: whoever asks hears now that it
-	// is being made. From here an error ends the connection.
-	c.begun = true
-	if err := http.NewResponseController(c.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, err
-	}
-	return answered, a.Upkeep.Backup(c.r.Context(), w)
+	return answered, a.Upkeep.Backup(c.r.Context(), c.stream("application/octet-stream", name))
 }
 
 func (a *API) document(c *call) (any, error) {
