@@ -29,7 +29,7 @@ import (
 //	a man in the middle at enrolment      TestAManInTheMiddleLearnsNothing; keys: TestManInTheMiddleLearnsNothing
 //	a token raced                         TestATokenIsRedeemedOnce
 //	a device off for 90 days              hostile_time_test.go: TestOffForNinetyDays
-//	clocks at 1970 and 2038               hostile_time_test.go: TestClocksThatAreWrong; guard: TestARestartAt1970
+//	clocks at 1970 and 2038               hostile_time_test.go: TestAClockOf1970, TestAClockOf2038; guard: TestARestartAt1970
 //	disk full                             hostile_store_test.go: TestTheDiskIsFull; store/sqlite: TestTinyDisk
 //	database locked or damaged            hostile_store_test.go: TestADatabaseThatFails; store/sqlite: TestHeldByAnotherProgram, TestFlippedBytes
 //	slow readers, half-open connections   feed: TestSlowDevice, TestHalfOpen; feed/fanout: TestStalledPeersAreDropped

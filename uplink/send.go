@@ -113,7 +113,7 @@ func (u *Uplink) sendOne(ctx context.Context) (more bool, err error) {
 
 // handIn sends a batch, and notes what the hub has then.
 func (u *Uplink) handIn(ctx context.Context, client *api.Client, said tocsin.ID, batch []tocsin.Sighting) error {
-	taken, err := client.SendAfter(ctx, u.clock.Now(), said, batch)
+	taken, err := client.SendAfter(ctx, u.wall(), said, batch)
 	if err == nil {
 		u.took(tocsin.ID{Device: u.about.Device, Boot: taken.HaveBoot, Counter: taken.HaveCounter}, batch)
 	}
@@ -163,7 +163,7 @@ func (u *Uplink) sendLost(ctx context.Context, client *api.Client) error {
 	if len(lost) == 0 {
 		return nil
 	}
-	err := client.Lose(ctx, u.clock.Now(), lost)
+	err := client.Lose(ctx, u.wall(), lost)
 	var refused *api.Error
 	if err != nil && !(errors.As(err, &refused) && refused.Status < 500 && refused.RetryAfter == 0) {
 		u.mu.Lock()

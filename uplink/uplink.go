@@ -59,6 +59,7 @@ type Uplink struct {
 	sealing *keys.SealingKey
 	trust   *keys.Trust
 	clock   *keys.Clock
+	wall    func() time.Time // by which sightings are dated
 
 	more      chan struct{} // there is something to send, or to send again
 	mu        sync.Mutex    // guards the fields below
@@ -81,7 +82,7 @@ func Open(cfg Config, log *slog.Logger, now func() time.Time) (*Uplink, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &Uplink{cfg: cfg, log: log, about: about, more: make(chan struct{}, 1), hub: about.Addresses[0], epochs: make(map[ruleset.Ref]uint64)}
+	u := &Uplink{cfg: cfg, log: log, about: about, more: make(chan struct{}, 1), hub: about.Addresses[0], epochs: make(map[ruleset.Ref]uint64), wall: now}
 	if u.id, err = keys.OpenIdentity(cfg.Folder); err != nil {
 		return nil, err
 	}
@@ -293,12 +294,12 @@ const keysAgain = time.Minute
 
 // take proves a message and hands it to the device.
 func (u *Uplink) take(ctx context.Context, client *feed.Client, d Device, s ruleset.Sealed) error {
-	m, err := ruleset.Open(s, u.trust.Keys(u.clock.Now()), u.clock.Now())
+	m, err := u.open(s)
 	if (errors.Is(err, ruleset.ErrForged) || errors.Is(err, ruleset.ErrExpired)) && u.mayAskForKeys() {
 		if e := u.renewKeys(ctx); e != nil {
 			u.log.Warn("the hub's keys could not be asked for", logkey.Err, e)
 		}
-		m, err = ruleset.Open(s, u.trust.Keys(u.clock.Now()), u.clock.Now())
+		m, err = u.open(s)
 	}
 	if err != nil {
 		u.log.Warn("a message of the hub is not accepted", logkey.Err, err)
@@ -325,6 +326,17 @@ func (u *Uplink) take(ctx context.Context, client *feed.Client, d Device, s rule
 		client.Report(list)
 	}
 	return nil
+}
+
+// open proves a message. A device whose wall clock is impossible, that is before
+// the build, knows the time by what the hub signs: it believes a message whose
+// signature held when it says that it was made.
+func (u *Uplink) open(s ruleset.Sealed) (ruleset.Message, error) {
+	now := u.clock.Now()
+	if h, err := ruleset.Peek(s); err == nil && u.wall().Before(keys.Built()) && h.Created.After(now) {
+		now = h.Created
+	}
+	return ruleset.Open(s, u.trust.Keys(now), now)
 }
 
 // mayAskForKeys reports whether keys may be asked for because one is not known:
