@@ -74,9 +74,9 @@ func transport(t *tls.Config) *http.Transport {
 	t = t.Clone()
 	t.MinVersion = tls.VersionTLS13
 	return &http.Transport{
-		TLSClientConfig:        t,
-		DialContext:            (&net.Dialer{Timeout: dialTime}).DialContext,
-		TLSHandshakeTimeout:    dialTime,
+		TLSClientConfig:     t,
+		DialContext:         (&net.Dialer{Timeout: dialTime}).DialContext,
+		TLSHandshakeTimeout: dialTime,
 		// No ResponseHeaderTimeout: a backup of a large database takes minutes to
 		// begin. Every other request has a deadline of its own.
 		MaxResponseHeaderBytes: 16 << 10,
