@@ -277,7 +277,7 @@ func quorumRows(ctx context.Context) (rows []row, command string, err error) {
 }
 
 func rulesetRows(ctx context.Context) (rows []row, command string, err error) {
-	r, command, err := goBench(ctx, "./ruleset", "^Benchmark(Snapshot/seal|Delta/next)$", "1x", 1)
+	r, command, err := goBench(ctx, "./ruleset", "^Benchmark(Snapshot|Delta)$/^(seal|next)$", "1x", 1)
 	if err != nil {
 		return nil, "", err
 	}
