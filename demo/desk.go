@@ -43,7 +43,7 @@ const settle = 400 * time.Millisecond
 
 // What follows a guess at once waits for it longer, where it is not heard of yet.
 const (
-	atOnce  = time.Second
+	atOnce  = 200 * time.Millisecond
 	longest = 3 * time.Second
 )
 
