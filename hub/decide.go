@@ -38,6 +38,8 @@ type decider struct {
 const (
 	maxEarly = 20_000
 	gapWait  = 200 * time.Millisecond
+
+	lookAgain = time.Second // after the log could not be read
 )
 
 func newDecider(c fleet.Config, events store.Log, now func() time.Time, m *metrics, log *slog.Logger) *decider {
@@ -85,10 +87,16 @@ func (d *decider) committed(ctx context.Context, events []tocsin.Event) {
 	select {
 	case d.nudge <- events:
 	case <-ctx.Done():
-		select {
-		case d.behind <- struct{}{}: // read from the log, then
-		default: // it will be already
-		}
+		d.look()
+	}
+}
+
+// look has the log read, for what is in it and was handed over by nobody: a
+// commit that seemed to fail may be there all the same.
+func (d *decider) look() {
+	select {
+	case d.behind <- struct{}{}:
+	default: // it will be already
 	}
 }
 
@@ -153,8 +161,9 @@ func (d *decider) loop(ctx context.Context, reconcile func(context.Context, time
 				gap.Reset(gapWait)
 			}
 		case <-d.behind:
-			if err := d.fill(ctx); err != nil {
-				return err
+			if err := d.fill(ctx); err != nil { // that of a database which fails is no reason to end
+				d.log.Error("trying again", logkey.Err, err, logkey.Took, lookAgain)
+				time.AfterFunc(lookAgain, d.look)
 			}
 			again(d.told(ctx))
 		case <-gap.C:

@@ -91,6 +91,7 @@ func (in *ingester) Ingest(ctx context.Context, r api.Reporter, after tocsin.ID,
 	}
 	fresh, err := in.store.Append(ctx, received)
 	if err != nil {
+		in.decider.look()
 		return api.Ingested{}, err
 	}
 	in.gap(before, batch)

@@ -76,6 +76,7 @@ func (o *orders) Order(ctx context.Context, a api.Order) (api.Done, error) {
 func (o *orders) put(ctx context.Context, order tocsin.Order) (tocsin.Event, error) {
 	e, err := o.log.Add(ctx, tocsin.Event{Order: &order})
 	if err != nil {
+		o.decider.look()
 		return e, err
 	}
 	o.decider.committed(ctx, []tocsin.Event{e})
