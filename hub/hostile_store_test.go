@@ -34,29 +34,31 @@ func TestADatabaseThatFails(t *testing.T) {
 			return faulty
 		}
 	})
-	liar, b := w.enlist(api.TokenWish{Owner: "home"}), w.enrol("home")
+	a, b := w.enlist(api.TokenWish{Owner: "home"}), w.enrol("home")
+	b.attacked("203.0.113.1/32") // and then it sends nothing more
+	w.eventually("its own block", func() bool { return b.blocks("203.0.113.1/32") })
 	for i, err := range []error{store.ErrBusy, store.ErrFull, store.ErrDamaged} {
 		source := fmt.Sprintf("198.51.100.%d/32", i+1)
-		s := liar.saw(source, 5, tocsin.BlockedHere)
+		s := a.saw(source, 5, tocsin.BlockedHere)
 		faulty.Fail("Append", 1, err)
 		var told *api.Error
-		if _, got := liar.send(t.Context(), s); !errors.As(got, &told) || told.Status < 500 || err == store.ErrFull && !strings.Contains(told.Text, "full") {
+		if _, got := a.send(t.Context(), s); !errors.As(got, &told) || told.Status < 500 || err == store.ErrFull && !strings.Contains(told.Text, "full") {
 			t.Errorf("%v is told as %v", err, got)
 		}
 		if i == 2 { // the answer is lost, not the sighting
 			faulty.Lose("Append", 1, err)
-			if _, got := liar.send(t.Context(), s); got == nil {
+			if _, got := a.send(t.Context(), s); got == nil {
 				t.Error("an error was not told")
 			}
 		}
-		taken, got := liar.send(t.Context(), s)
+		taken, got := a.send(t.Context(), s)
 		if got != nil || taken.Accepted+taken.Repeated != 1 {
 			t.Errorf("after %v: %+v, %v", err, taken, got)
 		}
 		w.eventually("what was acknowledged counts", func() bool { return b.blocks(source) })
 	}
-	if s, err := w.admin.Status(t.Context()); err != nil || s.Events != 3 {
-		t.Errorf("%d events of 3: %v", s.Events, err)
+	if s, err := w.admin.Status(t.Context()); err != nil || s.Events != 4 {
+		t.Errorf("%d events of 4: %v", s.Events, err)
 	}
 }
 
