@@ -77,6 +77,9 @@ func NewServer(cfg Config) (*Server, error) {
 	return s, err
 }
 
+// Len returns how many devices are connected.
+func (s *Server) Len() int { return s.set.Len() }
+
 // Limit returns how many devices may be connected.
 func (s *Server) Limit() int { return s.set.Limit() }
 

@@ -24,6 +24,8 @@ type decider struct {
 	events  store.Log
 	mind    *fleet.Fleet
 	publish func(ctx context.Context, now time.Time, changes []fleet.Scoped) error
+	pace    func() time.Duration // least time between two publications; nil is none
+	toldAt  time.Time            // of the last one
 	now     func() time.Time
 	metrics *metrics
 
@@ -54,19 +56,28 @@ func newDecider(c fleet.Config, events store.Log, now func() time.Time, m *metri
 // changed: a long log changes more than memory holds.
 const forgetEvery = 4096
 
+// clockSlack is how far the log may be ahead of the clock: devices refuse frames
+// that are further ahead of theirs.
+const clockSlack = 10 * time.Minute
+
 // replay applies the log as it is: what a hub that starts must know.
 func (d *decider) replay(ctx context.Context) error {
 	start := d.now()
 	n := 0
+	var end time.Time
 	for e, err := range d.events.Since(ctx, d.serial) {
 		if err != nil {
 			return fmt.Errorf("read the log of events: %w", err)
 		}
 		d.mind.Apply(e)
-		d.serial = e.Serial
+		d.serial, end = e.Serial, e.At
 		if n++; n%forgetEvery == 0 {
 			d.mind.Changes()
 		}
+	}
+	if ahead := end.Sub(start); ahead > clockSlack {
+		return fmt.Errorf("the hub's clock says %s, and its log ends %s later: set the clock, or what is decided from now on would be dated then",
+			start.Format(time.RFC3339), ahead.Round(time.Second))
 	}
 	d.mind.Changes() // whoever publishes compares the lists as a whole
 	d.log.Info("log of events read", logkey.Count, n, logkey.Took, d.now().Sub(start))
@@ -135,16 +146,35 @@ const (
 )
 
 func (d *decider) loop(ctx context.Context, reconcile func(context.Context, time.Time) error) error {
-	gap, waiting := time.NewTimer(time.Hour), false
-	defer gap.Stop()
-	whole := time.NewTimer(reconcileEvery)
-	defer whole.Stop()
+	var gap, later, whole alarm
+	defer gap.stop()
+	defer later.stop()
+	defer whole.stop()
+	whole.set(reconcileEvery)
 	// What cannot be published now is found missing when all is compared.
 	again := func(err error) {
 		if err != nil {
 			d.log.Error("rules not published: trying again", logkey.Err, err, logkey.Took, publishAgain)
-			whole.Reset(publishAgain)
+			whole.stop()
+			whole.set(publishAgain)
 		}
+	}
+	// Under an attack on many devices a frame for each event would keep the hub
+	// busy with sending: one goes out at once, the next a little later.
+	publish := func() {
+		if wait := d.rest(); wait > 0 {
+			later.set(wait)
+			return
+		}
+		again(d.told(ctx))
+	}
+	// A database that fails is no reason to end.
+	fill := func() {
+		if err := d.fill(ctx); err != nil && ctx.Err() == nil {
+			d.log.Error("trying again", logkey.Err, err, logkey.Took, lookAgain)
+			gap.set(lookAgain)
+		}
+		publish()
 	}
 	for {
 		select {
@@ -155,27 +185,47 @@ func (d *decider) loop(ctx context.Context, reconcile func(context.Context, time
 		case events := <-d.nudge:
 			d.take(events)
 			d.drain()
-			again(d.told(ctx))
-			if len(d.early) > 0 && !waiting { // not put off by each further one
-				waiting = true
-				gap.Reset(gapWait)
+			publish()
+			if len(d.early) > 0 {
+				gap.set(gapWait)
 			}
 		case <-d.behind:
-			if err := d.fill(ctx); err != nil { // that of a database which fails is no reason to end
-				d.log.Error("trying again", logkey.Err, err, logkey.Took, lookAgain)
-				time.AfterFunc(lookAgain, d.look)
-			}
-			again(d.told(ctx))
-		case <-gap.C:
-			waiting = false
-			if err := d.fill(ctx); err != nil {
-				return err
-			}
-			again(d.told(ctx))
-		case <-whole.C:
-			whole.Reset(reconcileEvery)
+			fill()
+		case <-gap.ring():
+			gap.stop()
+			fill()
+		case <-later.ring():
+			later.stop()
+			publish()
+		case <-whole.ring():
+			whole.stop()
+			whole.set(reconcileEvery)
 			again(reconcile(ctx, d.now()))
 		}
+	}
+}
+
+// An alarm rings once; setting one that is set changes nothing, so that it is not
+// put off by each further reason for it.
+type alarm struct{ timer *time.Timer }
+
+func (a *alarm) set(wait time.Duration) {
+	if a.timer == nil {
+		a.timer = time.NewTimer(wait)
+	}
+}
+
+func (a *alarm) ring() <-chan time.Time {
+	if a.timer == nil {
+		return nil
+	}
+	return a.timer.C
+}
+
+func (a *alarm) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+		a.timer = nil
 	}
 }
 
@@ -252,7 +302,20 @@ func (d *decider) told(ctx context.Context) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	return d.publish(ctx, d.now(), changes)
+	d.toldAt = d.now()
+	return d.publish(ctx, d.toldAt, changes)
+}
+
+// rest returns how long the next publication has to wait.
+func (d *decider) rest() time.Duration {
+	if d.pace == nil {
+		return 0
+	}
+	pace := d.pace()
+	if passed := d.now().Sub(d.toldAt); passed >= 0 && passed < pace {
+		return pace - passed
+	}
+	return 0
 }
 
 // entries returns the rules of a scope by prefix, then action.

@@ -210,20 +210,58 @@ func (p *publisher) changeOf(ctx context.Context, now time.Time, c fleet.Scoped)
 	}
 	var errs []error
 	for _, ref := range lists {
-		one := byList[ref]
-		for len(one.Add)+len(one.Remove) > 0 {
-			n, m := min(len(one.Add), perFrame), min(len(one.Remove), perFrame)
-			part := tocsin.Change{Add: one.Add[:n], Remove: one.Remove[:m]}
-			errs = append(errs, p.step(ctx, ref, part, now, c.Bulk))
-			one.Add, one.Remove = one.Add[n:], one.Remove[m:]
+		for _, f := range inFrames(byList[ref]) {
+			errs = append(errs, p.step(ctx, ref, f.Change, now, f.bulk))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// perFrame is how many additions, and how many removals, one frame takes: more
-// would not fit.
-const perFrame = 50_000
+// Bounds of one frame: perFrame rules fit into it; at most atOnce additions of
+// single hosts go to all devices at once, and a burst of up to burst hosts does
+// so in several frames. What is more, or wide, goes by rings.
+const (
+	perFrame = 50_000
+	atOnce   = 100
+	burst    = 1000
+)
+
+type inFrame struct {
+	tocsin.Change
+	bulk bool
+}
+
+// inFrames cuts a change of one list: what lets somebody in goes first, and
+// waits for nothing.
+func inFrames(c tocsin.Change) (frames []inFrame) {
+	wide := false
+	var passes, blocks []tocsin.Rule
+	for _, r := range c.Add {
+		if r.Action == tocsin.Pass {
+			passes = append(passes, r)
+			continue
+		}
+		blocks = append(blocks, r)
+		wide = wide || r.Prefix != tocsin.SourcePrefix(r.Prefix.Addr())
+	}
+	for len(passes)+len(c.Remove) > 0 {
+		n, m := min(len(passes), perFrame), min(len(c.Remove), perFrame)
+		frames = append(frames, inFrame{Change: tocsin.Change{Add: passes[:n], Remove: c.Remove[:m]}})
+		passes, c.Remove = passes[n:], c.Remove[m:]
+	}
+	bulk, most := wide || len(blocks) > burst, atOnce
+	if bulk {
+		most = perFrame
+	}
+	for part := range slices.Chunk(blocks, most) {
+		frames = append(frames, inFrame{tocsin.Change{Add: part}, bulk})
+	}
+	if n := len(frames); n > 1 && !frames[n-1].bulk && len(frames[n-1].Add)+len(frames[0].Add) <= atOnce && n == 2 {
+		frames[0].Add = append(frames[0].Add, frames[1].Add...)
+		frames = frames[:1] // the usual case: one frame for all of it
+	}
+	return frames
+}
 
 // capped returns the end that a list may tell; what lasts longer is renewed.
 func capped(r tocsin.Rule, ref ruleset.Ref, now time.Time) time.Time {

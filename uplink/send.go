@@ -25,12 +25,30 @@ const (
 // hub has it.
 func (u *Uplink) send(ctx context.Context) error {
 	window := firstWait
+	// One connection serves as long as there is something to send: a hub has few
+	// to spare for devices that are silent.
+	var client *api.Client
+	hangUp := func() {
+		if client != nil {
+			client.Close()
+			client = nil
+		}
+	}
+	defer hangUp()
 	for {
-		more, err := u.sendOne(ctx)
+		var more bool
+		var err error
+		if client == nil {
+			client, err = u.ask()
+		}
+		if err == nil {
+			more, err = u.sendOne(ctx, client)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
+			hangUp()
 			u.failed(err)
 			u.log.Debug("the hub did not take sightings: trying again", logkey.Err, err)
 			if !pause(ctx, waitOf(err, &window)) {
@@ -39,6 +57,7 @@ func (u *Uplink) send(ctx context.Context) error {
 		case more:
 			window = firstWait
 		default:
+			hangUp()
 			window = firstWait
 			select {
 			case <-ctx.Done():
@@ -74,12 +93,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // sendOne hands in one batch, or asks what the hub has, and reports whether there
 // is more to do.
-func (u *Uplink) sendOne(ctx context.Context) (more bool, err error) {
-	client, err := u.ask()
-	if err != nil {
-		return false, err
-	}
-	defer client.Close()
+func (u *Uplink) sendOne(ctx context.Context, client *api.Client) (more bool, err error) {
 	if err := u.sendLost(ctx, client); err != nil {
 		return false, err
 	}

@@ -235,20 +235,22 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 // there in part are damage, not a first start.
 func openKeys(folder string, log *slog.Logger) (*keys.Authority, *keys.Repository, error) {
 	authority, err := keys.OpenAuthority(folder)
-	made := errors.Is(err, fs.ErrNotExist)
-	if made {
-		authority, err = keys.CreateAuthority(folder)
-	}
-	if err != nil {
+	first := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !first {
 		return nil, nil, fmt.Errorf("the hub's authority: %w", err)
 	}
 	repository, err := keys.OpenRepository(folder)
-	if errors.Is(err, fs.ErrNotExist) && made {
+	if errors.Is(err, fs.ErrNotExist) && first {
 		repository, err = keys.CreateRepository(folder, time.Now())
 		log.Warn("keys made and kept on this machine: whoever reads the folder can sign rules; tocsin keys offline moves the root to keys kept elsewhere", logkey.Path, folder)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("the hub's signing keys: %w", err)
+		return nil, nil, fmt.Errorf("the hub's signing keys: %w: restore them from a backup", err)
+	}
+	if first { // last: what breaks off before begins again at the next start
+		if authority, err = keys.CreateAuthority(folder); err != nil {
+			return nil, nil, fmt.Errorf("the hub's authority: %w", err)
+		}
 	}
 	return authority, repository, nil
 }
