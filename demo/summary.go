@@ -72,14 +72,17 @@ func (d *desk) title() string {
 // table tells what became of everybody.
 func (d *desk) table() {
 	fmt.Fprintf(d.w, "\n%s\n", d.paint(bold, "Summary: from the line in the log to the rule in force, at each device"))
-	const row = "  %-11s  %-12s  %-14s  %-3s  %-7s  %-7s  %-7s  %-5s  %s\n"
-	fmt.Fprintf(d.w, row, "who", "from", "guesses", "by", "A", "B", "C", "D", d.afterward())
+	row := func(cells ...any) {
+		line := fmt.Sprintf("  %-11s  %-12s  %-14s  %-3s  %-7s  %-7s  %-7s  %-5s  %s", cells...)
+		fmt.Fprintln(d.w, strings.TrimRight(line, " "))
+	}
+	row("who", "from", "guesses", "by", "A", "B", "C", "D", d.afterward())
 	for _, a := range d.actors {
 		by := "-"
 		if len(a.blocked) > 0 {
 			by = machines[a.by].name
 		}
-		fmt.Fprintf(d.w, row, a.name, a.from, a.counts(), by, a.cell(devA), a.cell(devB), a.cell(devC), a.cell(devD), a.outcome(d.inMem))
+		row(a.name, a.from.String(), a.counts(), by, a.cell(devA), a.cell(devB), a.cell(devC), a.cell(devD), a.outcome(d.inMem))
 	}
 }
 
