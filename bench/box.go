@@ -35,12 +35,19 @@ type box struct {
 }
 
 func openBox(ctx context.Context, e *env, name string) (*box, error) {
-	b := &box{dir: filepath.Join(e.dir, name), bin: e.tocsin}
-	if err := os.Mkdir(b.dir, 0o755); err != nil {
+	net, err := testnet.Open()
+	if err != nil {
 		return nil, err
 	}
-	var err error
-	if b.net, err = testnet.Open(); err != nil {
+	return openBoxOn(ctx, e, name, net)
+}
+
+// openBoxOn makes a machine of a device that has a network, which is its own from
+// now on.
+func openBoxOn(ctx context.Context, e *env, name string, network *testnet.Net) (b *box, err error) {
+	b = &box{net: network, dir: filepath.Join(e.dir, name), bin: e.tocsin}
+	if err := os.Mkdir(b.dir, 0o755); err != nil {
+		b.net.Close()
 		return nil, err
 	}
 	b.cmd = exec.CommandContext(ctx, "unshare", "--mount", "sh", "-c", boxScript, b.dir)

@@ -39,6 +39,7 @@ var parts = []part{
 	{"push", false, measurePush},
 	{"hub", false, measureHub},
 	{"hubparts", false, measureHubParts},
+	{"town", true, measureTown},
 }
 
 // env is where the parts work.
