@@ -98,7 +98,12 @@ type Order struct {
 	Owner   tocsin.OwnerID `json:"owner,omitempty"`       // whose devices; "" is every owner's
 	Seconds int            `json:"for_seconds,omitempty"` // 0 is the verb's usual time
 	Note    string         `json:"note,omitempty"`        // why, for whoever reads the rules later
-	By      string         `json:"-"`                     // who ordered: by the token or the kernel, never by the body
+
+	// Emergency has it at all devices at once, where it would go by rings. It needs
+	// a note: who, why and until when are on record.
+	Emergency bool `json:"emergency,omitempty"`
+
+	By string `json:"-"` // who ordered: by the token or the kernel, never by the body
 }
 
 // A Done is what became of an [Order].

@@ -205,6 +205,8 @@ func (o Order) check() error {
 		return badRequest("owner: want at most %d printable bytes", maxText)
 	case !word(o.Note, maxNote):
 		return badRequest("note: want at most %d printable bytes", maxNote)
+	case o.Emergency && o.Note == "":
+		return badRequest("note: an emergency says why")
 	}
 	return term(o.Seconds)
 }

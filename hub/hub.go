@@ -156,7 +156,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 func (h *Hub) newAPI() *api.API {
 	ring := &keyring{values: h.deps.Store, devices: h.registry, tuf: h.deps.Keys.File}
 	h.registry.enrolled = ring.enrolled
-	people := &orders{log: h.deps.Store, decider: h.decider, now: h.deps.Now}
+	people := &orders{log: h.deps.Store, decider: h.decider, release: h.feed.Hurry, now: h.deps.Now}
 	return api.New(api.Config{
 		Peer: h.peer, Admin: h.cfg.Admin,
 		Enroller: h.registry, Ingester: h.ingester, Keyring: ring, Fleet: people, Registry: h.registry,

@@ -11,6 +11,7 @@ import (
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/blocklist"
 	"github.com/tocsin-io/tocsin/fleet"
+	"github.com/tocsin-io/tocsin/ruleset"
 	"github.com/tocsin-io/tocsin/store"
 )
 
@@ -18,6 +19,7 @@ import (
 type orders struct {
 	log     store.Log
 	decider *decider
+	release func(ruleset.Ref) // ends what a list holds back
 	now     func() time.Time
 }
 
@@ -69,6 +71,11 @@ func (o *orders) Order(ctx context.Context, a api.Order) (api.Done, error) {
 	if err != nil {
 		return api.Done{}, err
 	}
+	if a.Emergency {
+		if err := o.hurry(ctx, a.Owner); err != nil {
+			return api.Done{}, err
+		}
+	}
 	return api.Done{Prefix: d.Prefix, Until: d.Until, Serial: e.Serial, Note: o.hint(ctx, order)}, nil
 }
 
@@ -81,6 +88,18 @@ func (o *orders) put(ctx context.Context, order tocsin.Order) (tocsin.Event, err
 	}
 	o.decider.committed(ctx, []tocsin.Event{e})
 	return e, o.decider.sync(ctx, e.Serial)
+}
+
+// hurry publishes what waits, and ends what the lists of an owner hold back.
+func (o *orders) hurry(ctx context.Context, owner tocsin.OwnerID) error {
+	var failed error
+	if err := o.decider.ask(ctx, func(time.Time) { failed = o.decider.told(ctx) }); err != nil {
+		return err
+	}
+	for _, ref := range bothOf(owner) {
+		o.release(ref)
+	}
+	return failed
 }
 
 // hint says what else bears on the order.
@@ -108,6 +127,9 @@ func (o *orders) held(ctx context.Context, owner tocsin.OwnerID, a netip.Addr) (
 func reasonOf(a api.Order) tocsin.Reason {
 	word := map[api.Verb]string{api.Block: "blocked", api.Unblock: "unblocked", api.Allow: "allowed", api.End: "taken back"}[a.Verb]
 	r := word + " by " + a.By
+	if a.Emergency {
+		r += ", an emergency"
+	}
 	if a.Note != "" {
 		r += ": " + a.Note
 	}

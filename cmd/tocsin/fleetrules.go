@@ -22,19 +22,23 @@ import (
 // with --fleet, to the hub.
 type fleetTalk struct {
 	hubTalk
-	fleet bool
-	owner string
+	fleet     bool
+	owner     string
+	emergency bool
 }
 
 func (t *fleetTalk) flags(cmd *cobra.Command, fleet string) {
 	cmd.Flags().BoolVar(&t.fleet, "fleet", false, fleet)
 	cmd.Flags().StringVar(&t.owner, "owner", "", "with --fleet: only at the devices of this owner (default at everybody's)")
+	if cmd.Name() == "block" {
+		cmd.Flags().BoolVar(&t.emergency, "emergency", false, "with --fleet: to all devices at once, where it would go by rings; needs --note")
+	}
 	t.reach(cmd)
 }
 
 // check refuses flags that mean the hub where the guard is asked.
 func (t *fleetTalk) check(cmd *cobra.Command) error {
-	for _, name := range []string{"owner", "hub-socket", "hub", "token-file", "ca"} {
+	for _, name := range []string{"owner", "emergency", "hub-socket", "hub", "token-file", "ca"} {
 		if !t.fleet && cmd.Flags().Changed(name) {
 			return mistake("--%s is about a hub: say --fleet, too", name)
 		}
@@ -57,6 +61,7 @@ func (t *fleetTalk) whose() string {
 func (t *fleetTalk) give(cmd *cobra.Command, verb operator.Verb, req operator.Order) error {
 	o := api.Order{
 		Verb: api.Verb(verb), Prefix: req.Prefix, Owner: tocsin.OwnerID(t.owner), Seconds: int(req.For / time.Second), Note: req.Note,
+		Emergency: t.emergency,
 	}
 	if req.Verb == operator.End {
 		o.Verb, o.Of = api.End, api.Verb(verb)
