@@ -22,8 +22,8 @@ import (
 type Kernel struct {
 	// Open opens a filter in n.Device, which closes with the test. Unless cut
 	// is set it leaves the sockets of blocked sources alone: what stops then is
-	// stopped by the rules.
-	Open func(t *testing.T, n *testnet.Net, cut bool) firewall.Filter
+	// stopped by the rules. Blocked sources may open the TCP ports in spare.
+	Open func(t *testing.T, n *testnet.Net, cut bool, spare ...uint16) firewall.Filter
 	// Wreck does in n.Device what a careless owner does: away with all rules.
 	Wreck func(t *testing.T, n *testnet.Net)
 	// Plant makes rules as others do (fail2ban, Docker, a vendor), and Others
@@ -58,6 +58,8 @@ func RunKernel(t *testing.T, k Kernel) {
 		{"replies to this device pass", testReplies},
 		{"published and forwarded ports are covered", testForwarded},
 		{"drops are sampled", testSamples},
+		{"spared ports stay open", testSpare},
+		{"spared ports are not for floods", testSpareFlood},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,10 @@ type Options struct {
 	// KeepSockets leaves open connections of a blocked source standing: it is
 	// silenced only. Otherwise the ones that this device accepted are closed.
 	KeepSockets bool
+	// Spare are TCP ports of this machine that blocked sources may open all the
+	// same, such as the page of the one-time passes: 20 packets a second that
+	// begin a connection, for each port and family.
+	Spare []uint16
 	// Lock is the file that the programs of iptables lock, watched to learn
 	// that others have been at work; "" is /run/xtables.lock.
 	Lock string
@@ -134,7 +139,7 @@ func Open(o Options) (*Filter, error) {
 	}
 	f.openDrops()
 	if !o.KeepSockets {
-		f.cut = sockcut.New(f.log, f.passed)
+		f.cut = sockcut.New(f.log, f.spared)
 	}
 	f.stopped.Go(f.sweepUp)
 	f.turn <- struct{}{}
@@ -235,11 +240,14 @@ func (f *Filter) take(ctx context.Context) error {
 
 func (f *Filter) give() { f.turn <- struct{}{} }
 
-// passed tells the cutter which connections to leave alone.
-func (f *Filter) passed(a netip.Addr) bool {
+// spared tells the cutter which connections to leave alone.
+func (f *Filter) spared(local netip.AddrPort, a netip.Addr) bool {
 	s := f.sides[familyOf(a)]
 	if s == nil {
 		return false
+	}
+	if s.have.spare && slices.Contains(f.opt.Spare, local.Port()) {
+		return true
 	}
 	<-f.turn
 	defer f.give()

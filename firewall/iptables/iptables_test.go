@@ -98,9 +98,9 @@ func conform(t *testing.T, o Options) {
 	testnet.Need(t, "nsenter", "iptables-legacy", "ip6tables-legacy")
 	benches := newBenches()
 	firewalltest.RunKernel(t, firewalltest.Kernel{
-		Open: func(t *testing.T, n *testnet.Net, cut bool) firewall.Filter {
+		Open: func(t *testing.T, n *testnet.Net, cut bool, spare ...uint16) firewall.Filter {
 			o := o
-			o.KeepSockets = !cut
+			o.KeepSockets, o.Spare = !cut, spare
 			return benches.of(t, n).open(t, o)
 		},
 		Wreck: func(t *testing.T, n *testnet.Net) {

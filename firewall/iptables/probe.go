@@ -17,6 +17,7 @@ type features struct {
 	time      bool // rules that end by themselves
 	conntrack bool // telling replies from what a source starts
 	log       bool // samples of what is dropped
+	spare     bool // ports that blocked sources may open
 }
 
 // openSide finds out how one family can be filtered here.
@@ -71,7 +72,8 @@ func (f *Filter) trial(s *side, want features) []string {
 // ending is the last chain of a packet that no pass saved. Replies to what this
 // device started pass. So does IPv6's way of finding neighbours, which no router
 // lets in from afar: or a block that holds the router's address would cut off
-// everybody behind it.
+// everybody behind it. So do connections to spared ports, and what begins one so
+// often only.
 func (f *Filter) ending(s *side, have features) []string {
 	var rules []string
 	if s.family.bits == 128 {
@@ -82,6 +84,13 @@ func (f *Filter) ending(s *side, have features) []string {
 	if have.conntrack {
 		rules = append(rules, "-m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY -j RETURN")
 	}
+	if have.spare {
+		for _, port := range f.opt.Spare {
+			// Not those that machines behind this one have under the same number.
+			to := fmt.Sprintf("-p tcp -m tcp --dport %d -m addrtype --dst-type LOCAL ", port)
+			rules = append(rules, to+"-m conntrack --ctstate ESTABLISHED -j RETURN", to+"-m limit --limit 20/sec --limit-burst 40 -j RETURN")
+		}
+	}
 	if have.log {
 		rules = append(rules, fmt.Sprintf("-m limit --limit 50/sec --limit-burst 50 -j NFLOG --nflog-group %d", f.opt.Group))
 	}
@@ -91,7 +100,8 @@ func (f *Filter) ending(s *side, have features) []string {
 // probe tries what the kernel can do, by doing it in a chain that nothing leads
 // to: first all at once, then one by one.
 func (f *Filter) probe(ctx context.Context, s *side) error {
-	want := features{time: !f.opt.lack.time, conntrack: !f.opt.lack.conntrack, log: !f.opt.lack.log}
+	want := features{time: !f.opt.lack.time, conntrack: !f.opt.lack.conntrack, log: !f.opt.lack.log,
+		spare: len(f.opt.Spare) > 0 && !f.opt.lack.spare}
 	err := f.try(ctx, s, want)
 	if err == nil {
 		s.have = want
@@ -108,6 +118,7 @@ func (f *Filter) probe(ctx context.Context, s *side) error {
 	s.have.time = want.time && f.try(ctx, s, features{time: true}) == nil
 	s.have.conntrack = want.conntrack && f.try(ctx, s, features{conntrack: true}) == nil
 	s.have.log = want.log && f.try(ctx, s, features{log: true}) == nil
+	s.have.spare = want.spare && f.try(ctx, s, features{spare: true}) == nil
 	f.tellLack(s)
 	return nil
 }
@@ -155,6 +166,7 @@ func (f *Filter) tellLack(s *side) {
 		{s.have.time, "rules of a guard that dies stay in force until the next one starts (no xt_time)"},
 		{s.have.conntrack, "answers of blocked sources to this device's own requests are dropped too (no xt_conntrack)"},
 		{s.have.log, "what is dropped is not counted (no xt_NFLOG or xt_limit)"},
+		{s.have.spare || len(f.opt.Spare) == 0, "blocked sources do not reach spared ports either (no xt_addrtype, xt_conntrack or xt_limit)"},
 	} {
 		if !l.have {
 			f.log.Warn("the kernel lacks a part: "+l.what, logkey.Backend, s.family.name)

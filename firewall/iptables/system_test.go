@@ -115,10 +115,10 @@ func TestMissingPrograms(t *testing.T) {
 func TestMissingFeatures(t *testing.T) {
 	b := newBench(t)
 	var log journal
-	f := b.open(t, Options{Log: log.logger(), lack: features{time: true, conntrack: true, log: true}})
+	f := b.open(t, Options{Log: log.logger(), Spare: []uint16{7443}, lack: features{time: true, conntrack: true, log: true, spare: true}})
 	add(t, f, block(bad4, time.Hour))
 	wantHeld(t, f, bad4, true)
-	for _, what := range []string{"xt_time", "xt_conntrack", "xt_NFLOG"} {
+	for _, what := range []string{"no xt_time", "no xt_conntrack", "no xt_NFLOG", "no xt_addrtype"} {
 		if strings.Count(log.String(), what) != 2 { // for each family
 			t.Errorf("the log does not tell of %s:\n%s", what, log.String())
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,8 +141,12 @@ func (f *Filter) setsOf(p netip.Prefix, a tocsin.Action) (ids []setID) {
 	return ids
 }
 
-// spared reports whether a pass lets addr in, so that its connections stay.
-func (f *Filter) spared(addr netip.Addr) bool {
+// spared reports whether the port is one that everybody may open, or a pass lets
+// addr in, so that the connection stays.
+func (f *Filter) spared(local netip.AddrPort, addr netip.Addr) bool {
+	if f.spares && slices.Contains(f.opt.Spare, local.Port()) {
+		return true
+	}
 	addr = addr.Unmap().WithZone("")
 	for bits := range addr.BitLen() + 1 {
 		p, err := addr.Prefix(bits)

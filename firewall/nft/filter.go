@@ -35,10 +35,16 @@ type Options struct {
 	// KeepSockets leaves open connections of a blocked source standing: it is
 	// silenced only. Otherwise the ones that this device accepted are closed.
 	KeepSockets bool
+	// Spare are TCP ports of this machine that blocked sources may open all the
+	// same, such as the page of the one-time passes: 20 packets a second that
+	// begin a connection, for each port. A table that an earlier Filter left
+	// has them from Replace on.
+	Spare []uint16
 	// Log is told what the kernel cannot do; nil is [slog.Default].
 	Log *slog.Logger
 
 	oldKernel bool // for tests: as if adding an element again did not renew it
+	noFib     bool // for tests: as if the kernel could not spare ports
 }
 
 // DefaultGroup is the netfilter log group used for samples: few programs use
@@ -57,6 +63,7 @@ type Filter struct {
 	log     *slog.Logger
 	table   *nftables.Table
 	sampled bool // this kernel can log to a group
+	spares  bool // there are ports to spare, and this kernel can
 	renews  bool // adding an element again renews it: Linux 6.12 or later
 	cutter  *sockcut.Cutter
 	nflog   *nflog.Reader

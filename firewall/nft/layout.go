@@ -148,7 +148,8 @@ func (f *Filter) when(key expr.MetaKey, is []byte, do expr.Any) {
 
 // caught queues what becomes of packets from blocked sources: neighbours may
 // ask who has our address, or a block that holds the router cuts off everybody
-// behind it; replies pass; the rest is sampled and dropped.
+// behind it; replies pass, and spared ports; the rest is sampled and
+// dropped.
 func (f *Filter) caught() {
 	f.rule(chainCaught,
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
@@ -166,6 +167,11 @@ func (f *Filter) caught() {
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: native32(0)},
 		verdict(expr.VerdictAccept, ""),
 	)
+	if f.spares {
+		for _, port := range f.opt.Spare {
+			f.spare(port)
+		}
+	}
 	if f.sampled {
 		f.rule(chainCaught,
 			&expr.Limit{Type: expr.LimitTypePkts, Rate: f.opt.SampleRate, Unit: expr.LimitTimeSecond, Burst: uint32(min(2*f.opt.SampleRate, 1<<20))},
@@ -173,6 +179,29 @@ func (f *Filter) caught() {
 		)
 	}
 	f.rule(chainCaught, &expr.Counter{}, verdict(expr.VerdictDrop, ""))
+}
+
+// spare queues that blocked sources may use a TCP port of this machine: what
+// belongs to a connection passes, what begins one so often only.
+func (f *Filter) spare(port uint16) {
+	known := []expr.Any{
+		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: native32(expr.CtStateBitESTABLISHED), Xor: native32(0)},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: native32(0)},
+	}
+	seldom := []expr.Any{&expr.Limit{Type: expr.LimitTypePkts, Rate: spareRate, Unit: expr.LimitTimeSecond, Burst: 2 * spareRate}}
+	for _, which := range [][]expr.Any{known, seldom} {
+		exprs := []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, port)},
+			// Not those that machines behind this one have under the same number.
+			&expr.Fib{Register: 1, FlagDADDR: true, ResultADDRTYPE: true},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: native32(unix.RTN_LOCAL)},
+		}
+		f.rule(chainCaught, append(append(exprs, which...), verdict(expr.VerdictAccept, ""))...)
+	}
 }
 
 // generation queues the empty chains of one generation of rules.
@@ -247,6 +276,9 @@ func (f *Filter) dropGeneration(gen int, s state) {
 
 // Neighbour discovery, first and last type of ICMPv6 (RFC 4861).
 const routerSolicit, redirect = 133, 137
+
+// spareRate is how many packets a second may begin a connection to a spared port.
+const spareRate = 20
 
 // snap is how much of a dropped packet is copied: enough for its source.
 const snap = 64

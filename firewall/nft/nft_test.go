@@ -19,9 +19,9 @@ func TestFilterOldKernel(t *testing.T) { runSuite(t, Options{oldKernel: true}) }
 func runSuite(t *testing.T, opt Options) {
 	testnet.Need(t, "nft")
 	firewalltest.RunKernel(t, firewalltest.Kernel{
-		Open: func(t *testing.T, n *testnet.Net, cut bool) firewall.Filter {
+		Open: func(t *testing.T, n *testnet.Net, cut bool, spare ...uint16) firewall.Filter {
 			own := opt // of this test: others run beside it
-			own.KeepSockets = !cut
+			own.KeepSockets, own.Spare = !cut, spare
 			return open(t, n, own)
 		},
 		Wreck:  func(t *testing.T, n *testnet.Net) { nft(t, n, "flush ruleset") },

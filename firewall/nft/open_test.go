@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"strings"
@@ -82,6 +83,18 @@ func TestMissing(t *testing.T) {
 		if got := missing(tt.err); !errors.Is(got, tt.want) {
 			t.Errorf("missing(%v): got %v, want %v", tt.err, got, tt.want)
 		}
+	}
+}
+
+// TestSparesNothing has a kernel that cannot tell its own addresses: the device
+// is protected all the same, on every port.
+func TestSparesNothing(t *testing.T) {
+	var log bytes.Buffer
+	f := open(t, testnet.New(t), Options{Spare: []uint16{7443}, noFib: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	add(t, f, block(old, time.Hour))
+	wantHeld(t, f, old, true)
+	if f.spares || !f.sampled || strings.Count(log.String(), "cannot spare") != 1 {
+		t.Errorf("spares %v, sampled %v, told: %s", f.spares, f.sampled, log.String())
 	}
 }
 

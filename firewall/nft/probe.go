@@ -1,6 +1,7 @@
 package nft
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -16,7 +17,8 @@ import (
 
 // probe makes a throw-away table with all that the real one needs, but for the
 // hook, looks an element up in it, and deletes it: what a kernel can do is not
-// to be told from its version. A kernel without log groups only costs samples.
+// to be told from its version. A kernel without log groups only costs samples,
+// one that cannot tell its own addresses the spared ports.
 func (f *Filter) probe() error {
 	if _, err := f.ask.hasTable(); err != nil {
 		return missing(err)
@@ -26,16 +28,7 @@ func (f *Filter) probe() error {
 	f.table = &nftables.Table{Name: real.Name + ".probe", Family: real.Family}
 	f.ask.table = f.table.Name
 
-	f.sampled = true
-	held, err := f.try()
-	if err != nil && !errors.Is(err, os.ErrPermission) {
-		f.sampled = false
-		var plain error
-		if held, plain = f.try(); plain == nil {
-			f.log.Warn("this kernel cannot sample what it drops", logkey.Err, err)
-		}
-		err = plain
-	}
+	held, err := f.tryMost()
 	if err != nil {
 		return missing(err)
 	}
@@ -45,8 +38,31 @@ func (f *Filter) probe() error {
 	return nil
 }
 
+// tryMost tries with as much of what can be done without as the kernel takes.
+func (f *Filter) tryMost() (held bool, err error) {
+	spare := len(f.opt.Spare) > 0
+	var why error // what the kernel has against all of it
+	for _, with := range []struct{ samples, spare bool }{{true, spare}, {true, false}, {false, spare}, {false, false}} {
+		f.sampled, f.spares = with.samples, with.spare
+		if held, err = f.try(); err == nil || errors.Is(err, os.ErrPermission) {
+			break
+		}
+		why = cmp.Or(why, err)
+	}
+	if err == nil && !f.sampled {
+		f.log.Warn("this kernel cannot sample what it drops", logkey.Err, why)
+	}
+	if err == nil && f.spares != spare {
+		f.log.Warn("this kernel cannot spare single ports: blocked sources reach none", logkey.Err, why)
+	}
+	return held, err
+}
+
 // try makes the table, asks, and deletes it.
 func (f *Filter) try() (held bool, err error) {
+	if f.spares && f.opt.noFib {
+		return false, unix.EOPNOTSUPP
+	}
 	f.conn.AddTable(f.table) // one may be left of a process that was killed here
 	f.conn.DelTable(f.table)
 	f.skeleton(false)

@@ -118,8 +118,8 @@ func accepted(local netip.AddrPort, listeners map[netip.AddrPort]bool) bool {
 func (c *Cutter) connections(ps prefixes, listeners map[netip.AddrPort]bool) ([]socket, error) {
 	var all []socket
 	err := c.dump(statesOpen, bytecode(ps), func(s socket) bool {
-		from := s.remote()
-		if ps.contains(from) && accepted(s.local(), listeners) && (c.spare == nil || !c.spare(from)) {
+		from, at := s.remote(), s.local()
+		if ps.contains(from) && accepted(at, listeners) && (c.spare == nil || !c.spare(at, from)) {
 			all = append(all, s)
 		}
 		return len(all) < c.most

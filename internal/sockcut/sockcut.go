@@ -32,7 +32,7 @@ const (
 // need not wait. It may be used by several goroutines.
 type Cutter struct {
 	log   *slog.Logger
-	spare func(netip.Addr) bool
+	spare func(local netip.AddrPort, source netip.Addr) bool
 	conn  *netlink.Conn // nil where the kernel gave none
 	wake  chan struct{}
 	done  chan struct{}
@@ -46,11 +46,11 @@ type Cutter struct {
 }
 
 // New returns a Cutter for the network namespace of the calling thread. spare
-// tells of a source whether its connections stay although a prefix holds it,
-// such as one that a pass lets in; it is called from the Cutter's goroutine and
-// may be nil. A device whose kernel cannot close connections gets a Cutter that
+// tells of a local end and a source whether the connection stays although a
+// prefix holds the source, such as one that a pass lets in; it is called from the
+// Cutter's goroutine and may be nil. A device whose kernel cannot close connections gets a Cutter that
 // says so once, and does nothing.
-func New(log *slog.Logger, spare func(netip.Addr) bool) *Cutter {
+func New(log *slog.Logger, spare func(local netip.AddrPort, source netip.Addr) bool) *Cutter {
 	c := &Cutter{log: log, spare: spare, wake: make(chan struct{}, 1), done: make(chan struct{}), most: maxFound}
 	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
 	if err != nil {

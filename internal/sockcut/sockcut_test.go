@@ -28,7 +28,7 @@ var (
 )
 
 // cutterIn returns a Cutter for the device of a fresh network.
-func cutterIn(t *testing.T, n *testnet.Net, log io.Writer, spare func(netip.Addr) bool) *Cutter {
+func cutterIn(t *testing.T, n *testnet.Net, log io.Writer, spare func(netip.AddrPort, netip.Addr) bool) *Cutter {
 	t.Helper()
 	var c *Cutter
 	err := n.Device.Do(func() error {
@@ -161,14 +161,16 @@ func TestCut(t *testing.T) {
 
 func TestSpare(t *testing.T) {
 	n := testnet.New(t)
-	c := cutterIn(t, n, io.Discard, func(a netip.Addr) bool { return a == far4 })
-	l := listen(t, n.Device, "192.0.2.1:2001")
-	to := netip.AddrPortFrom(testnet.Device4, 2001)
+	to, open := netip.AddrPortFrom(testnet.Device4, 2001), netip.AddrPortFrom(testnet.Device4, 2002)
+	c := cutterIn(t, n, io.Discard, func(at netip.AddrPort, a netip.Addr) bool { return a == far4 || at == open })
+	l, both := listen(t, n.Device, to.String()), listen(t, n.Device, "[::]:2002") // of IPv4-mapped sockets
 	passedDev, passedWorld := pair(t, n, l, far4, to)
+	sparedDev, sparedWorld := pair(t, n, both, far4b, open)
 	d, _ := pair(t, n, l, far4b, to)
 	c.Cut(netip.MustParsePrefix("203.0.113.0/24"))
 	wantCut(t, d)
 	wantOpen(t, passedDev, passedWorld)
+	wantOpen(t, sparedDev, sparedWorld)
 }
 
 // TestManyConnections fills more than one pass may find.
