@@ -18,6 +18,9 @@ import (
 // maxFile bounds the file, in bytes.
 const maxFile = 1 << 20
 
+// maxPorts bounds spared ports: each is one more that attackers may knock at.
+const maxPorts = 16
+
 // Config is the whole file. [Default] is what an empty one means.
 type Config struct {
 	State   string // folder that is remembered over restarts
@@ -28,10 +31,11 @@ type Config struct {
 	Device  string // name of this device; "" is the host name
 	DryRun  bool   // decide, but block nothing
 
-	Backend string // auto, nft, iptables or memory
-	Table   string // name of the nftables table or iptables chains
-	Sample  int    // dropped packets looked at per second
-	Private bool   // whether private and link-local sources may be blocked
+	Backend string   // auto, nft, iptables or memory
+	Table   string   // name of the nftables table or iptables chains
+	Sample  int      // dropped packets looked at per second
+	Spare   []uint16 // TCP ports of this machine that blocked sources may open
+	Private bool     // whether private and link-local sources may be blocked
 
 	Allow       []netip.Prefix // never blocked
 	Targets     []string       // hosts that the device needs: mail, update and backup targets
@@ -112,6 +116,7 @@ var settings = []setting[Config]{
 	{"firewall.table", "name of the nftables table or of the iptables chains", func(c *Config) any { return &c.Table }},
 	{"firewall.sample", "dropped packets looked at per second, so that a blocked attacker does not look gone", func(c *Config) any { return &c.Sample }},
 	{"firewall.private", "also block private and link-local sources", func(c *Config) any { return &c.Private }},
+	{"firewall.spare_ports", "TCP ports of this machine that blocked sources may open all the same, such as 7443 on the hub for one-time passes", func(c *Config) any { return &c.Spare }},
 	{"firewall.max_blocks", "blocks by this device at once; the one that ends first makes room", func(c *Config) any { return &c.Limits.Device }},
 
 	{"never_block.allow", "addresses and prefixes that are never blocked", func(c *Config) any { return &c.Allow }},
@@ -151,6 +156,9 @@ func checkGuard(r *reader[Config]) {
 	r.filled("guard.state", c.State)
 	r.filled("guard.socket", c.Socket)
 	r.between("firewall.sample", c.Sample, 0, 1000)
+	if len(c.Spare) > maxPorts {
+		r.fault(r.lines["firewall.spare_ports"], "firewall.spare_ports: %d ports, at most %d", len(c.Spare), maxPorts)
+	}
 	r.between("firewall.max_blocks", c.Limits.Device, 100, 1<<20)
 	if !isName(c.Table) {
 		r.fault(r.lines["firewall.table"], "firewall.table: %q: use 1 to 16 letters and digits", c.Table)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,7 @@ func TestFullFile(t *testing.T) {
 	if diff := cmp.Diff(want, c.Allow, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Error(diff)
 	}
-	if c.Detect.Longest != 48*time.Hour || c.Detect.PersonFast.Within != 15*time.Minute || c.Detect.Sources != 1_000_000 || len(c.Logs) != 2 || c.Logs[1].Service != "nextcloud" {
+	if c.Detect.Longest != 48*time.Hour || c.Detect.PersonFast.Within != 15*time.Minute || c.Detect.Sources != 1_000_000 || !slices.Equal(c.Spare, []uint16{7443, 8443}) || len(c.Logs) != 2 || c.Logs[1].Service != "nextcloud" {
 		t.Errorf("got %+v", c)
 	}
 }

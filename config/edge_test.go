@@ -20,3 +20,15 @@ func TestProxiesThatAreEverybody(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestPortsThatAreNone(t *testing.T) {
+	for ports, want := range map[string]string{
+		"7443": "write a list", "[7443, 65536]": `"65536" is not`, "[0]": `"0" is not`, "[-1]": `"-1" is not`, `["https"]`: `"https" is not`,
+		"[" + strings.Repeat("80, ", 17) + "]": "17 ports, at most 16",
+	} {
+		_, err := Parse([]byte("[firewall]\nspare_ports = " + ports + "\n"))
+		if err == nil || !strings.Contains(err.Error(), "line 2: firewall.spare_ports: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", ports, err, want)
+		}
+	}
+}

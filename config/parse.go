@@ -195,6 +195,8 @@ func set(to any, v *unstable.Node) error {
 		return setStrings(to, v)
 	case *[]netip.Prefix:
 		return setPrefixes(to, v)
+	case *[]uint16:
+		return setPorts(to, v)
 	}
 	return nil
 }
@@ -225,6 +227,22 @@ func setPrefixes(to *[]netip.Prefix, v *unstable.Node) error {
 			return err
 		}
 		*to = append(*to, p)
+	}
+	return nil
+}
+
+func setPorts(to *[]uint16, v *unstable.Node) error {
+	if v.Kind != unstable.Array {
+		return errors.New("write a list: [443, 7443]")
+	}
+	*to = nil
+	for it := v.Children(); it.Next(); {
+		text := string(it.Node().Data)
+		n, err := strconv.ParseUint(strings.ReplaceAll(text, "_", ""), 10, 16)
+		if it.Node().Kind != unstable.Integer || err != nil || n == 0 {
+			return fmt.Errorf("%q is not the number of a port, from 1 to 65535", text)
+		}
+		*to = append(*to, uint16(n))
 	}
 	return nil
 }

@@ -65,6 +65,8 @@ func literal(v any) string {
 			words[i] = fmt.Sprintf("%q", w)
 		}
 		return "[" + strings.Join(words, ", ") + "]"
+	case *[]uint16:
+		return strings.ReplaceAll(fmt.Sprint(*v), " ", ", ")
 	case *bool:
 		return fmt.Sprint(*v)
 	case *int:

@@ -258,5 +258,27 @@ func TestUp(t *testing.T) {
 		h := b.status().Hub
 		return h != nil && h.Via == "push"
 	})
+	b.redeem(t, "203.0.113.7", folder)
 	up.stop(t)
+}
+
+// redeem uses a one-time pass at the hub of this very machine, whose guard blocks
+// the address that it is redeemed from.
+func (b *box) redeem(t *testing.T, blocked, folder string) {
+	t.Helper()
+	if b.reaches(blocked, sshPort) {
+		t.Error("the address is not blocked")
+	}
+	pem := b.dir + "/hub.pem"
+	b.write(pem, b.run(b.bin, "hub", "authority", "--folder", folder))
+	codes := passCode.FindAllString(b.run(b.bin, "pass", "new", "--owner", "home", "--hub-socket", folder+"/hub.sock"), -1)
+	if len(codes) != 10 {
+		t.Fatalf("%d passes", len(codes))
+	}
+	page, err := b.command(b.net.World, "curl", "-s", "--cacert", pem, "--interface", blocked, "--max-time", "10",
+		"--data-urlencode", "code="+codes[0], "https://"+b.at4.String()+":7443/pass").CombinedOutput()
+	if err != nil || !strings.Contains(string(page), "is lifted") {
+		t.Fatalf("the page: %v\n%s", err, page)
+	}
+	until(t, "the block to be lifted", func() bool { return b.reaches(blocked, sshPort) })
 }

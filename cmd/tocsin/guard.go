@@ -179,13 +179,14 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, mistake("--since %q: write a date such as 2026-11-01, or how long ago, such as 7d", s)
 }
 
-// runGuard wires everything and runs until ctx ends.
-func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.Time, log *slog.Logger) error {
+// runGuard wires everything and runs until ctx ends. Blocked sources may open
+// the ports in spare besides those of the configuration.
+func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.Time, log *slog.Logger, spare ...uint16) error {
 	line, err := openUplink(&cfg, log)
 	if err != nil {
 		return err
 	}
-	fw, err := openFirewall(cfg, log)
+	fw, err := openFirewall(cfg, log, spare)
 	if err != nil {
 		return err
 	}
@@ -293,6 +294,7 @@ func needRestart(old, now config.Config) (names []string) {
 		{"guard.metrics", old.Metrics == now.Metrics}, {"guard.device", old.Device == now.Device},
 		{"guard.dry_run", old.DryRun == now.DryRun}, {"firewall.backend", old.Backend == now.Backend},
 		{"firewall.table", old.Table == now.Table}, {"firewall.sample", old.Sample == now.Sample},
+		{"firewall.spare_ports", slices.Equal(old.Spare, now.Spare)},
 		{"firewall.private", old.Private == now.Private}, {"firewall.max_blocks", old.Limits == now.Limits},
 		{"hub.mirror", old.Mirror == now.Mirror},
 		{"read.services", slices.Equal(old.Services, now.Services)},

@@ -166,6 +166,7 @@ type running struct {
 	close    func()
 	fresh    bool // nobody is enrolled yet
 	cfg      config.Hub
+	port     uint16 // that it listens on
 }
 
 // openHub opens or makes everything a hub needs in its folder.
@@ -204,7 +205,8 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 	if err != nil {
 		return nil, errors.Join(err, port.Close())
 	}
-	addresses, names, err := hub.Addresses(port.Addr().(*net.TCPAddr).AddrPort())
+	listens := port.Addr().(*net.TCPAddr).AddrPort()
+	addresses, names, err := hub.Addresses(listens)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +230,7 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 		return nil, errors.Join(err, port.Close(), socket.Close())
 	}
 	log.Info("hub", "listen", port.Addr().String(), "addresses", addresses, logkey.Path, cfg.Folder, "devices", h.Devices())
-	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg}, nil
+	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg, port: listens.Port()}, nil
 }
 
 // openKeys opens the hub's keys, or makes them at the first start. Keys that are

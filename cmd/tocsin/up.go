@@ -72,7 +72,8 @@ func up(cmd *cobra.Command, g *guardFlags, hf *hubFlags) error {
 			if err := enrolSelf(ctx, h, gcfg, log); err != nil {
 				return err
 			}
-			return runGuard(ctx, g, gcfg, since, log.With(logkey.Part, "guard"))
+			// A pass is redeemed from the address that is blocked.
+			return runGuard(ctx, g, gcfg, since, log.With(logkey.Part, "guard"), h.port)
 		}},
 	}
 	return run.All(cmd.Context(), log, append(parts, h.metrics(hcfg)...)...)

@@ -35,14 +35,17 @@ type wall struct {
 }
 
 // openFirewall opens the back end that the configuration names, or the best that
-// this kernel has.
-func openFirewall(cfg config.Config, log *slog.Logger) (*wall, error) {
+// this kernel has. Blocked sources may open the ports in spare, too.
+func openFirewall(cfg config.Config, log *slog.Logger, spare []uint16) (*wall, error) {
 	if cfg.DryRun || cfg.Backend == "memory" {
 		return &wall{memory.New(time.Now), "memory (nothing is blocked)", powers(), func() error { return nil }}, nil
 	}
+	spare = slices.Concat(cfg.Spare, spare)
+	slices.Sort(spare)
+	spare = slices.Compact(spare) // a port named twice has one limit
 	var errs []error
 	if cfg.Backend != "iptables" {
-		f, err := nft.Open(nft.Options{Table: cfg.Table, SampleRate: uint64(cfg.Sample), Log: log})
+		f, err := nft.Open(nft.Options{Table: cfg.Table, SampleRate: uint64(cfg.Sample), Spare: spare, Log: log})
 		if err == nil {
 			// Only the programs of iptables need more.
 			err := power.Drop("", []power.Capability{power.NetAdmin, power.DACReadSearch})
@@ -53,7 +56,7 @@ func openFirewall(cfg config.Config, log *slog.Logger) (*wall, error) {
 		}
 		errs = append(errs, err)
 	}
-	f, err := iptables.Open(iptables.Options{Chain: chainName(cfg.Table), Log: log})
+	f, err := iptables.Open(iptables.Options{Chain: chainName(cfg.Table), Spare: spare, Log: log})
 	if err == nil {
 		return &wall{f, "iptables", powers(), f.Close}, nil
 	}
