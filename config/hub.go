@@ -71,6 +71,7 @@ var hubSettings = []setting[Hub]{
 	{"policy.witness_owners", "and from how many owners", func(c *Hub) any { return &c.Policy.Owners }},
 	{"policy.witness_networks", "in how many networks (autonomous systems)", func(c *Hub) any { return &c.Policy.Networks }},
 	{"policy.probation", "how long a new device weighs nothing at others'", func(c *Hub) any { return &c.Policy.Probation }},
+	{"policy.ramp", "how long its weight then takes to grow to its owner's", func(c *Hub) any { return &c.Policy.Ramp }},
 	{"policy.first_block", "length of the first block of who may be a person; each further one doubles", func(c *Hub) any { return &c.Policy.First }},
 	{"policy.guesser_block", "length of the first block of who guesses", func(c *Hub) any { return &c.Policy.Firm }},
 	{"policy.fleet_block", "length of the first block at everybody's", func(c *Hub) any { return &c.Policy.Fleet }},
