@@ -29,7 +29,7 @@ func asError(err error) (*Error, bool) {
 	case errors.Is(err, store.ErrSpent):
 		return Refuse(http.StatusGone, "used before, or too old: make a new one"), true
 	case errors.Is(err, store.ErrFull):
-		return &Error{Status: http.StatusInsufficientStorage, Text: store.ErrFull.Error(), RetryAfter: time.Minute}, false
+		return &Error{Status: http.StatusInsufficientStorage, Text: store.ErrFull.Error(), RetryAfter: 10 * time.Second}, false
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Status: http.StatusServiceUnavailable, Text: "the hub took too long: try again later", RetryAfter: 10 * time.Second}, false
