@@ -30,7 +30,7 @@ import (
 
 // patience bounds how long anything here may take: it fails a test, and times
 // nothing.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
