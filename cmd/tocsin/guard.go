@@ -90,18 +90,27 @@ func (f *guardFlags) run(cmd *cobra.Command) error {
 	return runGuard(cmd.Context(), f, cfg, since, log)
 }
 
-// load reads the configuration and what the flags add.
-func (f *guardFlags) load() (config.Config, error) {
-	path := f.file
+// readConfig reads the file that was named, or the usual one if it exists.
+func readConfig(named, usual string) (path string, b []byte, err error) {
+	path = named
 	if path == "" {
-		path = defaultConfig
+		path = usual
 	}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && f.file == "" {
+	b, err = os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && named == "" {
 		b, err = nil, nil
 	}
 	if err != nil {
-		return config.Config{}, fmt.Errorf("configuration: %w", err)
+		err = fmt.Errorf("configuration: %w", err)
+	}
+	return path, b, err
+}
+
+// load reads the configuration and what the flags add.
+func (f *guardFlags) load() (config.Config, error) {
+	path, b, err := readConfig(f.file, defaultConfig)
+	if err != nil {
+		return config.Config{}, err
 	}
 	cfg, err := config.Parse(b)
 	if err = errors.Join(err, unknownServices(cfg)); err != nil {

@@ -105,16 +105,9 @@ func (f *hubFlags) run(cmd *cobra.Command) error {
 
 // load reads the configuration and what the flags add.
 func (f *hubFlags) load() (config.Hub, error) {
-	path := f.file
-	if path == "" {
-		path = defaultHubConfig
-	}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && f.file == "" {
-		b, err = nil, nil
-	}
+	path, b, err := readConfig(f.file, defaultHubConfig)
 	if err != nil {
-		return config.Hub{}, fmt.Errorf("configuration: %w", err)
+		return config.Hub{}, err
 	}
 	cfg, err := config.ParseHub(b)
 	if err != nil {
