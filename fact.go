@@ -14,6 +14,18 @@ const (
 	AddressMissing            // all attempts of a service share one private or proxy source
 	InstantAccount            // tried an account that is a decision by itself
 	BlockedHere               // this device blocked the source
+	// The facts below are told as a [Clue], never in a sighting.
+	KeysChanged    // authorized_keys of an account
+	AccountAdded   // a new account that may log in, or a new administrator
+	AutorunAdded   // a new cron entry, unit or start script
+	ForeignPackage // software that is not from the vendor
+	PortOpened     // a new listening port
+	LoggingOff     // firewall or logging switched off
+	LogGap         // lines are missing that must have been written
+	TripwireHit    // a canary was touched
+	OutgoingScan   // this device tries many destinations
+	Mining         // it talks to a mining pool
+	NewOrigin      // somebody got in from a country and a network never seen before
 )
 
 var factWords = [...]string{
@@ -23,6 +35,17 @@ var factWords = [...]string{
 	AddressMissing:       "real address missing",
 	InstantAccount:       "account that nobody honest uses",
 	BlockedHere:          "blocked by this device",
+	KeysChanged:          "keys that may log in changed",
+	AccountAdded:         "account added",
+	AutorunAdded:         "autorun entry added",
+	ForeignPackage:       "package not from the vendor",
+	PortOpened:           "new listening port",
+	LoggingOff:           "firewall or logging switched off",
+	LogGap:               "log lines missing",
+	TripwireHit:          "tripwire hit",
+	OutgoingScan:         "scans others",
+	Mining:               "contact with a mining pool",
+	NewOrigin:            "success from a new country and network",
 }
 
 // String returns the words that the command line and the wire use.
