@@ -52,6 +52,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	work := run
+	if len(os.Args) == 3 && os.Args[1] == mindArgument {
+		work = func(context.Context) error { return runMind(os.Args[2]) }
+	}
 	if len(os.Args) == 2 {
 		switch os.Args[1] {
 		case crowdArgument:

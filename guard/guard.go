@@ -99,6 +99,8 @@ type Guard struct {
 	warnings []string
 
 	seen    chan seen
+	waiting []seen           // taken from it together: see burst
+	warming []tocsin.Attempt // and what they tell
 	orders  chan func(context.Context)
 	drops   chan firewall.Drop
 	drifted chan struct{}

@@ -38,7 +38,9 @@ func (g *Guard) loop(ctx context.Context) error {
 			return ctx.Err()
 		case s := <-g.seen:
 			g.tick(ctx)
-			g.observe(ctx, s)
+			for _, s := range g.burst(s) {
+				g.observe(ctx, s)
+			}
 		case d := <-g.drops:
 			g.watch.Dropped(d.Source, d.Count, d.At)
 			g.metrics.dropped.Add(float64(d.Count))
@@ -114,6 +116,33 @@ func (g *Guard) touch(now time.Time) {
 		wait := saveEvery + time.Duration(g.detector.Bytes()>>20)*10*time.Second
 		g.dirty, g.saveAt = true, now.Add(wait)
 	}
+}
+
+// mostBurst is how many attempts are taken together: orders and samples wait no
+// longer than these take.
+const mostBurst = 64
+
+// burst returns s and what waits behind it. During an attack by many sources the
+// processor fetches what is remembered of them all at once.
+func (g *Guard) burst(s seen) []seen {
+	g.waiting = append(g.waiting[:0], s)
+	for len(g.waiting) < mostBurst {
+		select {
+		case s := <-g.seen:
+			g.waiting = append(g.waiting, s)
+			continue
+		default:
+		}
+		break
+	}
+	if len(g.waiting) > 1 {
+		g.warming = g.warming[:0]
+		for _, s := range g.waiting {
+			g.warming = append(g.warming, s.attempt)
+		}
+		g.watch.Warm(g.warming)
+	}
+	return g.waiting
 }
 
 // observe takes what a line told.

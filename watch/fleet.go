@@ -1,7 +1,7 @@
 package watch
 
 import (
-	"maps"
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -56,8 +56,14 @@ const (
 // A welcome remembers where people last logged in from, as far as nothing speaks
 // against them. Only lines that could not be forged count.
 type welcome struct {
-	last   map[netip.Prefix]time.Time
+	list   []visit // who came longest ago first; short, so that it is looked through
 	guests map[string]bool
+}
+
+// A visit is the last log-in from a source.
+type visit struct {
+	from netip.Prefix
+	at   time.Time
 }
 
 // note remembers the source of a log-in, or forgets one that turned out to be an
@@ -68,52 +74,62 @@ func (w *welcome) note(a tocsin.Attempt, facts tocsin.FactSet, decided bool) {
 	}
 	p := tocsin.SourcePrefix(a.Source.Addr())
 	if decided || facts.Has(tocsin.SuccessAfterFailures) || facts.Has(tocsin.SuccessFromBlocked) {
-		delete(w.last, p)
+		w.forget(p)
 		return
 	}
-	if a.Provenance != tocsin.Attested || a.Tentative || a.Account == "" || w.guests[a.Account] {
-		return
+	if a.Provenance == tocsin.Attested && !a.Tentative && a.Account != "" && !w.guests[a.Account] {
+		w.remember(visit{p, a.At})
 	}
-	if _, known := w.last[p]; !known && len(w.last) >= maxWelcome {
-		var oldest netip.Prefix
-		for q, t := range w.last {
-			if !oldest.IsValid() || t.Before(w.last[oldest]) {
-				oldest = q
-			}
-		}
-		delete(w.last, oldest)
+}
+
+// remember makes v the newest; one too many loses the one that came longest ago.
+func (w *welcome) remember(v visit) {
+	if !w.forget(v.from) && len(w.list) >= maxWelcome {
+		w.list = slices.Delete(w.list, 0, 1)
 	}
-	w.last[p] = a.At
+	w.list = append(w.list, v)
+}
+
+// forget reports whether p was remembered.
+func (w *welcome) forget(p netip.Prefix) bool {
+	i := slices.IndexFunc(w.list, func(v visit) bool { return v.from == p })
+	if i >= 0 {
+		w.list = slices.Delete(w.list, i, i+1)
+	}
+	return i >= 0
 }
 
 // inside reports whether somebody who belongs here logged in from p.
 func (w *welcome) inside(p netip.Prefix, at time.Time) bool {
-	for q, t := range w.last {
-		if p.Overlaps(q) && at.Sub(t) < welcomeSpan {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.list, func(v visit) bool { return p.Overlaps(v.from) && at.Sub(v.at) < welcomeSpan })
 }
 
 // Welcome returns the sources that somebody who belongs here last logged in
 // from, and when: to be remembered over a restart.
-func (w *Watch) Welcome() map[netip.Prefix]time.Time { return maps.Clone(w.welcome.last) }
-
-// SetWelcome takes what Welcome returned.
-func (w *Watch) SetWelcome(last map[netip.Prefix]time.Time) {
-	clear(w.welcome.last)
-	for p, t := range last {
-		if len(w.welcome.last) < maxWelcome {
-			w.welcome.last[p] = t
-		}
+func (w *Watch) Welcome() map[netip.Prefix]time.Time {
+	last := make(map[netip.Prefix]time.Time, len(w.welcome.list))
+	for _, v := range w.welcome.list {
+		last[v.from] = v.at
 	}
+	return last
+}
+
+// SetWelcome takes what Welcome returned; of too many the newest.
+func (w *Watch) SetWelcome(last map[netip.Prefix]time.Time) {
+	w.welcome.list = w.welcome.list[:0]
+	for p, at := range last {
+		w.welcome.list = append(w.welcome.list, visit{p, at})
+	}
+	slices.SortFunc(w.welcome.list, func(a, b visit) int {
+		return cmp.Or(a.at.Compare(b.at), a.from.Compare(b.from))
+	})
+	w.welcome.list = w.welcome.list[max(0, len(w.welcome.list)-maxWelcome):]
 }
 
 // newWelcome returns an empty memory; guests are accounts whose log-in proves
 // nothing.
 func newWelcome(guests []string) welcome {
-	w := welcome{last: make(map[netip.Prefix]time.Time), guests: make(map[string]bool)}
+	w := welcome{guests: make(map[string]bool)}
 	for _, g := range guests {
 		w.guests[g] = true
 	}

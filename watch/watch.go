@@ -113,7 +113,7 @@ func (w *Watch) Unblock(d tocsin.Decision) (tocsin.Change, blocklist.Verdict) {
 func (w *Watch) Shift(by time.Duration) {
 	w.detector.Shift(by)
 	w.list.Shift(by)
-	for p, at := range w.welcome.last {
-		w.welcome.last[p] = at.Add(by)
+	for i := range w.welcome.list {
+		w.welcome.list[i].at = w.welcome.list[i].at.Add(by)
 	}
 }
