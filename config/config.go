@@ -139,6 +139,7 @@ var settings = []setting[Config]{
 	{"detect.spray_sources", "sources on one account in 24 h that are an attack on it", func(c *Config) any { return &c.Detect.Spray.Count }},
 	{"detect.first_block", "length of a first block; each further one doubles", func(c *Config) any { return &c.Detect.First }},
 	{"detect.longest_block", "", func(c *Config) any { return &c.Detect.Longest }},
+	{"detect.shared_block", "the longest of a source that somebody who belongs here still logs in from; 0 is longest_block", func(c *Config) any { return &c.Detect.Shared }},
 	{"detect.instant_accounts", "accounts that nobody honest uses: one failure is a decision", func(c *Config) any { return &c.Detect.Instant }},
 	{"detect.public_accounts", "account names that everybody knows", func(c *Config) any { return &c.Detect.Public }},
 	{"detect.guest_accounts", "accounts whose success proves nothing", func(c *Config) any { return &c.Detect.Guests }},

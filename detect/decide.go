@@ -17,6 +17,9 @@ func (d *Detector) decide(s *source, o *observed, v verdict, all *window.Recent,
 		return
 	}
 	length := d.length(s, o.at, v.local)
+	if d.policy.Shared > 0 && length > d.policy.Shared && d.mayBeShared(o) {
+		length = d.policy.Shared
+	}
 	if length < time.Second {
 		return
 	}

@@ -178,6 +178,7 @@ func (d *Detector) Shift(by time.Duration) {
 	}
 	for _, s := range d.successes.All() {
 		move(&s.at)
+		move(&s.seen)
 	}
 	for _, s := range d.sprayed.All() {
 		move(&s.start)

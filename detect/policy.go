@@ -55,8 +55,10 @@ type Policy struct {
 
 	// First is the length of a first block; each further one doubles, up to
 	// Longest. A decision that rests on forgeable lines is never longer than
-	// Forgeable and never doubles.
-	First, Longest, Forgeable time.Duration
+	// Forgeable and never doubles. A source that somebody who belongs here got in
+	// from within a week is never blocked for longer than Shared: who guesses from
+	// there now may be a neighbour behind the same address.
+	First, Longest, Forgeable, Shared time.Duration
 
 	// Public are the account names that everybody knows, Guests those whose
 	// success proves nothing, Instant those whose failure is a decision by
@@ -87,6 +89,7 @@ func Default() Policy {
 		First:      10 * time.Minute,
 		Longest:    day,
 		Forgeable:  time.Hour,
+		Shared:     time.Hour,
 		Public:     accounts.Public(),
 		Guests:     accounts.Guests(),
 		Sources:    65_536,
@@ -115,7 +118,7 @@ func (p Policy) Validate() error {
 			errs = append(errs, fmt.Errorf("detect: %s: %v is not between 0 (off) and %v", l.name, l.limit.Within, l.span))
 		}
 	}
-	if p.First < 0 || p.Longest < p.First || p.Forgeable < 0 {
+	if p.First < 0 || p.Longest < p.First || p.Forgeable < 0 || p.Shared < 0 {
 		errs = append(errs, fmt.Errorf("detect: a first block of %v must be positive and at most the longest, %v", p.First, p.Longest))
 	}
 	if p.Excused < 0 || p.Excused > 60_000 || p.Suspicious < 0 {

@@ -32,10 +32,11 @@ func (d *Detector) AppendBinary(b []byte, now time.Time) []byte {
 		}
 	}
 	for key, s := range d.successes.All() {
-		if live(s.at) {
-			b = append(b, 'G')
+		if live(s.seen) {
+			b = append(b, 'H')
 			b = binary.LittleEndian.AppendUint64(b, key)
 			b = binary.LittleEndian.AppendUint32(b, s.at)
+			b = binary.LittleEndian.AppendUint32(b, s.seen)
 			b = binary.LittleEndian.AppendUint16(b, s.excused)
 			b = append(b, flag(s.local))
 		}
@@ -102,8 +103,8 @@ func (d *Detector) UnmarshalBinary(data []byte) error {
 			return fmt.Errorf("%w: ends at byte %d", ErrSnapshot, len(data))
 		case kind == 'S':
 			n.readSource(&r)
-		case kind == 'G':
-			n.readSuccess(&r)
+		case kind == 'G', kind == 'H':
+			n.readSuccess(&r, kind == 'H')
 		case kind == 'A':
 			n.readSprayed(&r)
 		case kind == 'E' && len(r.data) == 0:
@@ -134,9 +135,14 @@ func (d *Detector) readSource(r *reader) {
 	}
 }
 
-func (d *Detector) readSuccess(r *reader) {
+// readSuccess reads what got in; those of before did not tell when it was seen.
+func (d *Detector) readSuccess(r *reader, seen bool) {
 	key := r.u64()
-	s := success{at: r.u32(), excused: r.u16(), local: r.u8() == 1}
+	s := success{at: r.u32()}
+	if s.seen = s.at; seen {
+		s.seen = r.u32()
+	}
+	s.excused, s.local = r.u16(), r.u8() == 1
 	if !r.short {
 		*d.successes.Touch(key) = s
 	}

@@ -8,7 +8,8 @@ import (
 // success is remembered of one account that got in from one source, and of the
 // source: only if it excuses.
 type success struct {
-	at      uint32
+	at      uint32 // the last that excuses
+	seen    uint32 // the last by who was excused within the week before, whoever else guessed from there since
 	excused uint16 // failures it has excused since
 	local   bool   // could have been forged on this device
 }
@@ -32,8 +33,12 @@ func (d *Detector) success(o *observed) (facts tocsin.FactSet) {
 	if others > 0 || d.policy.Suspicious > 0 && own >= d.policy.Suspicious {
 		facts = facts.With(tocsin.SuccessAfterFailures)
 	}
-	if !blocked && others == 0 && o.Provenance != tocsin.Network {
+	switch {
+	case blocked || o.Provenance == tocsin.Network:
+	case others == 0:
 		d.remember(o)
+	default:
+		d.stillHere(o)
 	}
 	return facts
 }
@@ -77,6 +82,26 @@ func (d *Detector) trusted(o *observed) bool {
 	return s != nil && within(s.at, o.at, weekSeconds) && (!s.local || o.local())
 }
 
+// stillHere notes that an account goes on getting in from where it belonged before
+// somebody guessed from there: it excuses nothing, but tells a shared address.
+func (d *Detector) stillHere(o *observed) {
+	s := d.successes.Get(d.pair(o.key, o.tag))
+	if s == nil || !within(s.seen, o.at, weekSeconds) || o.local() && !s.local {
+		return
+	}
+	s.seen = max(s.seen, o.at)
+	if all := d.successes.See(d.policy.Seed.Hash2(o.key, somebody)); all != nil {
+		all.seen = max(all.seen, o.at)
+	}
+}
+
+// mayBeShared reports whether somebody who belongs here still comes from the
+// source.
+func (d *Detector) mayBeShared(o *observed) bool {
+	s := d.successes.Get(d.policy.Seed.Hash2(o.key, somebody))
+	return s != nil && within(s.seen, o.at, weekSeconds) && (!s.local || o.local())
+}
+
 // remember notes a success and forgets the mistyping just before it.
 func (d *Detector) remember(o *observed) {
 	if s := d.sources.See(o.key); s != nil {
@@ -93,6 +118,6 @@ func (d *Detector) remember(o *observed) {
 // renew makes o the last success, unless what is known is later or firmer.
 func (s *success) renew(o *observed) {
 	if s.at <= o.at && (!o.local() || s.local || !within(s.at, o.at, weekSeconds)) {
-		*s = success{at: o.at, local: o.local()}
+		*s = success{at: o.at, seen: o.at, local: o.local()}
 	}
 }
