@@ -26,6 +26,8 @@ type Hub struct {
 	Limits func() ruleset.Limits
 	// Tell takes sightings, in the order of their IDs.
 	Tell func([]tocsin.Sighting)
+	// Told returns what was told and ends at that time or later; nil is nothing.
+	Told func(since time.Time) ([]tocsin.Sighting, error)
 	// Lost takes prefixes that the fleet blocks although somebody who belongs here
 	// logged in from there: they are not blocked here.
 	Lost func([]netip.Prefix)

@@ -175,6 +175,7 @@ func (g *Guard) remember(mem remembered) error {
 		g.redo(r)
 	}
 	g.book = newBook(key, g.cfg.Device, g.boot, g.deps.Hub != nil)
+	g.leaveOut(mem.Saved)
 	g.watch = watch.New(g.detector, g.list, g.book, g.cfg.Proxies)
 	g.watch.SetWelcome(mem.Welcome)
 	g.dirty = len(mem.records) > 0

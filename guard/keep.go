@@ -103,6 +103,24 @@ func randomSeed() (s window.Seed, err error) {
 	return window.Seed{K0: binary.LittleEndian.Uint64(b[:]), K1: binary.LittleEndian.Uint64(b[8:])}, nil
 }
 
+// readAgain is how much older than a snapshot a line may be that was not yet
+// digested when that was written.
+const readAgain = time.Minute
+
+// leaveOut has no attempt told twice: the lines read since the last snapshot are
+// read again after a kill.
+func (g *Guard) leaveOut(saved time.Time) {
+	if g.deps.Hub == nil || g.deps.Hub.Told == nil {
+		return
+	}
+	told, err := g.deps.Hub.Told(saved.Add(-readAgain)) // all of it, without a snapshot
+	if err != nil {
+		g.warn(fmt.Sprintf("what the hub was told last cannot be read, so it may hear some of it twice: %v", err))
+		return
+	}
+	g.book.Told(told)
+}
+
 // newBook sums up what the hub is told: a device that belongs to one tells of a
 // new source at once, because the hub counts what each device sees too little of.
 func newBook(key []byte, device tocsin.DeviceID, boot uint64, eager bool) *sighting.Book {

@@ -42,6 +42,7 @@ type Book struct {
 	closed []tocsin.Sighting
 	lost   uint64
 	recent map[place]time.Time // when a window of it was last open; bounded
+	told   map[place]span      // what was told before a restart: see [Book.Told]
 }
 
 // A place is what one sighting is about.
@@ -74,6 +75,32 @@ func New(key []byte, device tocsin.DeviceID, boot uint64, caps Caps) *Book {
 	return &Book{caps: caps, tags: newTagger(key), id: tocsin.ID{Device: device, Boot: boot}, open: map[place]*window{}, recent: map[place]time.Time{}}
 }
 
+// written is how long before it is read a line may have been written.
+const written = 5 * time.Second
+
+// A span is from the first attempt told to the last.
+type span struct{ first, last time.Time }
+
+// Told has attempts left out that these sightings tell already: a guard that was
+// killed reads the lines again that it read since it last wrote down where it
+// was. An attempt in the second of the last one told may be left out with them.
+// Lines read again bear the time that was written, which is a little before they
+// were first read.
+func (b *Book) Told(list []tocsin.Sighting) {
+	b.told = make(map[place]span, len(list))
+	for _, s := range list {
+		at := place{s.Source, s.Service}
+		t, known := b.told[at]
+		if first := s.First.Add(-written); !known || first.Before(t.first) {
+			t.first = first
+		}
+		if s.Last.After(t.last) {
+			t.last = s.Last
+		}
+		b.told[at] = t
+	}
+}
+
 // Rekey has account names keyed by another key from now on. Windows that are
 // open keep the tags they have: take them first.
 func (b *Book) Rekey(key []byte) { b.tags = newTagger(key) }
@@ -86,7 +113,11 @@ func (b *Book) Observe(a tocsin.Attempt, facts tocsin.FactSet) {
 	if !source.IsValid() || a.Outcome < tocsin.Failure || a.Outcome > tocsin.Probe {
 		return
 	}
-	w := b.window(place{source, a.Service}, a.At)
+	at := place{source, a.Service}
+	if t, ok := b.told[at]; ok && !a.At.Before(t.first) && !a.At.After(t.last) {
+		return
+	}
+	w := b.window(at, a.At)
 	switch a.Outcome {
 	case tocsin.Failure:
 		add(&w.Failures, 1)

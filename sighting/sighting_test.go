@@ -234,3 +234,31 @@ func TestANewSourceIsToldAtOnceToAHub(t *testing.T) {
 		t.Errorf("%d sources remembered", len(b.recent))
 	}
 }
+
+// TestToldBefore: what was told before a restart is not told again, but everything
+// before and after is.
+func TestToldBefore(t *testing.T) {
+	b := book(Caps{})
+	one := func(source string, at time.Duration) tocsin.Sighting {
+		return tocsin.Sighting{Source: netip.MustParsePrefix(source), Service: "ssh", First: day.Add(at), Last: day.Add(at + 10*time.Second)}
+	}
+	b.Told([]tocsin.Sighting{one("192.0.2.1/32", time.Hour), one("192.0.2.1/32", time.Hour+time.Minute)})
+	for _, a := range []tocsin.Attempt{
+		failure("root", "192.0.2.1", time.Minute),                // long before
+		failure("root", "192.0.2.1", time.Hour-time.Second),      // written a little before it was read
+		failure("root", "192.0.2.1", time.Hour+30*time.Second),   // between two sightings: told
+		failure("root", "192.0.2.1", time.Hour+70*time.Second),   // the last one told
+		failure("root", "192.0.2.1", time.Hour+71*time.Second),   // new
+		failure("root", "192.0.2.2", time.Hour+30*time.Second),   // somebody else
+		failure("root", "2001:db8::1", time.Hour+30*time.Second), // somebody else
+	} {
+		b.Observe(a, 0)
+	}
+	failures := uint32(0)
+	for _, s := range b.Flush() {
+		failures += s.Failures
+	}
+	if failures != 4 {
+		t.Errorf("told %d failures, want 4", failures)
+	}
+}

@@ -289,6 +289,26 @@ func above(a, b tocsin.ID) bool {
 	return a.Boot > b.Boot || a.Boot == b.Boot && a.Counter > b.Counter
 }
 
+// Since returns the newest sightings that end at t or later, at most the last
+// two files of them: what a guard that was killed told before it reads its logs
+// again.
+func (s *Spool) Since(t time.Time) (list []tocsin.Sighting, err error) {
+	for _, seg := range s.files[max(0, len(s.files)-2):] {
+		err := s.read(s.path(seg.number), func(batch []tocsin.Sighting) error {
+			for _, one := range batch {
+				if !one.Last.Before(t) {
+					list = append(list, one)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
 // Last returns the newest ID ever added that is still known.
 func (s *Spool) Last() tocsin.ID { return s.last }
 

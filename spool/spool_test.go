@@ -207,3 +207,28 @@ func TestWhatComesAfterTheEndIsKept(t *testing.T) {
 		t.Errorf("%d of 5 are kept", len(got))
 	}
 }
+
+// TestSince: what was told last is found again after a restart, by its time.
+func TestSince(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, spool.Limits{}, day)
+	early, late := batch(1, 1, 3), batch(1, 4, 2)
+	for i := range late {
+		late[i].First, late[i].Last = day.Add(time.Hour), day.Add(time.Hour)
+	}
+	s.Add(early, day)
+	s.Add(late, day.Add(time.Hour))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir, spool.Limits{}, day.Add(2*time.Hour))
+	for _, tt := range []struct {
+		since time.Time
+		want  int
+	}{{time.Time{}, 5}, {day.Add(time.Minute), 2}, {day.Add(time.Hour), 2}, {day.Add(time.Hour + 1), 0}} {
+		got, err := s.Since(tt.since)
+		if err != nil || len(got) != tt.want {
+			t.Errorf("since %v: got %d, %v, want %d", tt.since, len(got), err, tt.want)
+		}
+	}
+}

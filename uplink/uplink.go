@@ -126,6 +126,13 @@ func (u *Uplink) Tell(batch []tocsin.Sighting) {
 	u.wake()
 }
 
+// Told returns the sightings that end at t or later and were told before.
+func (u *Uplink) Told(t time.Time) ([]tocsin.Sighting, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.spool.Since(t)
+}
+
 // maxLost bounds the losses that wait for the hub.
 const maxLost = api.MaxLosses
 

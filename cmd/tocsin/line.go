@@ -49,7 +49,7 @@ func (l line) hub() *guard.Hub {
 	if l.up == nil {
 		return nil
 	}
-	return &guard.Hub{Owner: l.up.Owner(), Limits: l.up.Limits, Tell: l.up.Tell, Lost: l.up.Lost, Now: l.up.Now}
+	return &guard.Hub{Owner: l.up.Owner(), Limits: l.up.Limits, Tell: l.up.Tell, Told: l.up.Told, Lost: l.up.Lost, Now: l.up.Now}
 }
 
 func (l line) parts(g *guard.Guard) []run.Part {
