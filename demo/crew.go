@@ -109,7 +109,7 @@ func (c *crew) until(ctx context.Context, what string, f func() bool) error {
 
 // hub starts the hub and waits until it answers.
 func (c *crew) hub(ctx context.Context) error {
-	err := c.keep(c.desk.hub, c.at(ctx, hub, c.tocsin, "hub", "--json", "--verbose", "--hub-config", c.config(hub)))
+	err := c.keep(c.desk.hub, c.at(ctx, hub, c.tocsin, "hub", "--json", "--verbose", "--config", c.config(hub)))
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func hubCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
-	f.flags(cmd)
+	f.flags(cmd, "config")
 	cmd.Flags().BoolVar(&f.check, "check", false, "check the configuration and end")
 	cmd.Flags().BoolVar(&f.sample, "print-config", false, "print a sample configuration and end")
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "tell more")
@@ -65,8 +65,10 @@ func hubCommand() *cobra.Command {
 	return cmd
 }
 
-func (f *hubFlags) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.file, "hub-config", "", "the hub's configuration file (default "+defaultHubConfig+", if it exists)")
+// flags adds the flags of a hub; file names the one for its configuration, which
+// beside a guard's is another.
+func (f *hubFlags) flags(cmd *cobra.Command, file string) {
+	cmd.Flags().StringVar(&f.file, file, "", "the hub's configuration file (default "+defaultHubConfig+", if it exists)")
 	cmd.Flags().StringVar(&f.folder, "folder", "", "folder of the hub's database and keys (default "+config.DefaultHub().Folder+")")
 	cmd.Flags().StringVar(&f.listen, "listen", "", "address that devices connect to (default "+config.DefaultHub().Listen+")")
 }

@@ -29,7 +29,7 @@ func upCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return up(cmd, &g, &h) },
 	}
-	h.flags(cmd)
+	h.flags(cmd, "hub-config")
 	cmd.Flags().StringVar(&g.file, "config", "", "the guard's configuration file (default "+defaultConfig+", if it exists)")
 	cmd.Flags().BoolVar(&g.dryRun, "dry-run", false, "decide and tell, but block nothing")
 	cmd.Flags().StringVar(&g.since, "since", "", "read logs back from this date at the first start (default 7 days ago)")
