@@ -20,9 +20,7 @@ func testSpare(t *testing.T, k Kernel, n *testnet.Net) {
 	}
 	behind, atBehind := listen(t, c, netip.AddrPortFrom(testnet.Container6, sparePort))
 	echo(t, behind)
-	if !connects(t, n.World, inWide6, atBehind) {
-		t.Fatal("the container is not reached before the block")
-	}
+	reached(t, n.World, inWide6, atBehind, "the container before the block")
 	s := Subject{Filter: k.Open(t, n, true, sparePort), Now: time.Now, Sleep: time.Sleep}
 	for _, tt := range []struct {
 		from   netip.Addr
