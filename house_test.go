@@ -26,8 +26,10 @@ var tiers = [][]string{
 	{"internal/testjournal"}, // 0
 	{"internal/window", "internal/accounts", "internal/nettable"},                     // 1 pure: bounded counts, names everybody knows, address → network
 	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"}, // 1 pure
+	{"takedown"},         // 1 pure: cases and their clock
 	{"authlog/logmix"},   // 1 made-up logs for benchmarks
 	{"detect", "quorum"}, // 2 pure: one device; witnesses
+	{"dossier", "stix"},  // 2 evidence texts and X-ARF; export
 	{"watch", "fleet"},   // 3 pure: one device, and all of them, composed
 	{"replay", "firewall/firewalltest", "store/storetest"}, // 4 a trace through both; conformance suites
 	{"replay/tracemix"}, // 4 made-up traces for tests and benchmarks
@@ -47,6 +49,7 @@ var (
 	pure = []string{
 		".", "internal/window", "internal/accounts", "internal/nettable", "authlog", "sighting", "blocklist", "ruleset",
 		"firewall", "logsource", "store", "detect", "quorum", "watch", "fleet", "replay",
+		"takedown",
 	}
 	pureStd = []string{
 		"bytes", "cmp", "container/heap", "context", "embed", "crypto/ed25519", "crypto/hmac", "crypto/sha256",
