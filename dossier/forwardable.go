@@ -27,12 +27,13 @@ type Forwardable struct {
 	sum    summary
 }
 
-// A Message is one mail, as people approve it and as it is sent.
+// A Message is one mail, as people approve it and as it is sent: whoever sends it
+// keeps it from the one to the other, as later facts give another text.
 type Message struct {
-	To      string
-	Subject string
-	Text    string
-	Report  []byte // X-ARF, for an attachment of application/json
+	To      string `json:"to"`
+	Subject string `json:"subject"`
+	Text    string `json:"text"`
+	Report  []byte `json:"report,omitempty"` // X-ARF, for an attachment of application/json
 }
 
 // Digest is what an approval holds on to: another letter, another digest.

@@ -36,7 +36,7 @@ func input(tb testing.TB, k takedown.Kind, n int) Input {
 		Victims: map[tocsin.DeviceID]Victim{}, Fleet: Fleet{Devices: 1000, Covered: 900, Attacked: 400, Compromised: 30}}
 	for i := range n {
 		id, owner := tocsin.DeviceID(fmt.Sprintf("DEVICE%d", i)), tocsin.OwnerID(fmt.Sprintf("OWNER%d", i%3))
-		address := netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})
+		address := netip.AddrFrom4([4]byte{203, 0, 113, byte(1 + i%250)})
 		if i%5 == 4 {
 			address = netip.MustParseAddr(fmt.Sprintf("2001:db8:77::%x", 0xabc0+i))
 		}

@@ -186,7 +186,13 @@ func host(p netip.Prefix) string {
 	return p.String()
 }
 
-func percent(c float64) int { return int(min(max(c, 0), 1)*100 + 0.5) }
+// percent is 0, and left out, for what is no number.
+func percent(c float64) int {
+	if !(c > 0) {
+		return 0
+	}
+	return int(min(c, 1)*100 + 0.5)
+}
 
 func latest(a, b time.Time) time.Time {
 	if a.After(b) {

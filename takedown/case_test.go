@@ -172,14 +172,14 @@ func TestClock(t *testing.T) {
 		t.Errorf("after 48 h: %s", v)
 	}
 	done := steps(t, c, Entry{At: after(6 * time.Hour), By: "anna", Act: Escalate, Step: SecondChannel},
-		Entry{At: after(7 * time.Hour), By: "anna", Act: TakeAction})
-	if due := done.Proposals(after(13*time.Hour - 1)); len(due) != 0 {
-		t.Errorf("six hours after it acted: %v", due)
+		Entry{At: after(10 * time.Hour), By: "anna", Act: TakeAction})
+	if due := done.Proposals(after(16*time.Hour - 1)); len(due) != 0 {
+		t.Errorf("before a proof could be there: %v", due)
 	}
-	if due := done.Proposals(after(13 * time.Hour)); len(due) != 2 {
+	if due := done.Proposals(after(16 * time.Hour)); len(due) != 2 {
 		t.Errorf("it acted and nothing went down: %v", due)
 	}
-	refused(t, done, Entry{At: after(8 * time.Hour), By: "anna", Act: Escalate, Step: SecondChannel}, ErrState)
+	refused(t, done, Entry{At: after(11 * time.Hour), By: "anna", Act: Escalate, Step: SecondChannel}, ErrState)
 }
 
 func TestEnds(t *testing.T) {

@@ -4,14 +4,34 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
 
-// anything draws whatever can be tried next, mostly what makes sense.
-func anything(t *rapid.T, clock *time.Time) Entry {
+// sensible draws an act that c may be ready for.
+func sensible(t *rapid.T, c Case) Act {
+	var list []Act
+	for a, states := range allowed {
+		if slices.Contains(states, c.State) && Act(a) != Reject {
+			list = append(list, Act(a))
+		}
+	}
+	switch {
+	case c.Ready:
+		list = append(list, Send, Send, Send, Send)
+	case c.State == Draft || c.State == Reopened:
+		list = append(list, Approve, Approve, Approve, Approve)
+	}
+	return rapid.SampledFrom(list).Draw(t, "sensible act")
+}
+
+// anything draws whatever can be tried next: half of it makes sense.
+func anything(t *rapid.T, c Case, clock *time.Time) Entry {
 	*clock = clock.Add(time.Duration(rapid.IntRange(0, 3*3600).Draw(t, "step")) * time.Second)
 	e := Entry{
 		At: *clock, By: rapid.SampledFrom([]string{"anna", "berta", "Anna ", System, "carla", ""}).Draw(t, "by"),
@@ -23,6 +43,15 @@ func anything(t *rapid.T, clock *time.Time) Entry {
 		MessageID: fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "message")),
 		Step:      Step(rapid.IntRange(0, 6).Draw(t, "escalation")),
 		Seen:      clock.Add(-time.Duration(rapid.IntRange(0, 48).Draw(t, "seen")) * time.Hour),
+	}
+	if rapid.Bool().Draw(t, "sense") {
+		e.Act = sensible(t, c)
+		if e.By == "" || e.Act == Approve {
+			e.By = rapid.SampledFrom([]string{"anna", "berta"}).Draw(t, "person")
+		}
+		if e.Digest = letter(1); c.Text != (Digest{}) {
+			e.Digest = c.Text
+		}
 	}
 	if rapid.IntRange(0, 9).Draw(t, "mail") > 0 {
 		e.Mail = mailTo(rapid.SampledFrom([]string{"example.net", "example.org"}).Draw(t, "provider"), e.MessageID)
@@ -71,7 +100,7 @@ func TestProperties(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 40).Draw(t, "entries") {
 			before, n := c.State, len(c.History)
-			next, err := c.Apply(anything(t, &clock))
+			next, err := c.Apply(anything(t, c, &clock))
 			if err != nil {
 				if next.State != before || len(next.History) != n {
 					t.Fatalf("refused, and changed: %v", err)
@@ -179,6 +208,24 @@ func FuzzCase(f *testing.F) {
 		}
 		if len(c.History) > MaxHistory || !Public(c.Source.Addr()) || !c.ID.Valid() {
 			t.Fatalf("%+v", c)
+		}
+	})
+}
+
+func FuzzOneLine(f *testing.F) {
+	f.Add("root\r\nBcc: x", 10)
+	f.Add("\u202e\xff TC-20231014-7F3K2Q9M", 64)
+	f.Fuzz(func(t *testing.T, s string, limit int) {
+		limit %= 1 << 12
+		got := OneLine(s, limit)
+		if len(got) > max(limit, 0) || !utf8.ValidString(got) || OneLine(got, limit) != got {
+			t.Fatalf("%q at most %d: %q", s, limit, got)
+		}
+		if strings.ContainsFunc(got, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }) {
+			t.Fatalf("%q", got)
+		}
+		if id, ok := FindID(s); ok && (!id.Valid() || !strings.Contains(s, string(id))) {
+			t.Fatalf("found %q in %q", id, s)
 		}
 	})
 }
