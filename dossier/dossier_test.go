@@ -200,11 +200,21 @@ func TestFullTellsOfThoseWhoAgreed(t *testing.T) {
 	}
 }
 
+func TestCluesAreEvidence(t *testing.T) {
+	in := input(t, takedown.CompromisedServer, 3)
+	in.Disclose = []tocsin.OwnerID{"OWNER1"}
+	in.Evidence = []Evidence{FromClue(tocsin.Clue{Device: "DEVICE1", At: day0, Fact: tocsin.KeysChanged, Subject: "/home/PERSONALNAME", Digest: [32]byte{7}})}
+	_, f, err := Build(in)
+	if err != nil || len(f.Evidence) != 1 || f.Evidence[0].SHA256[:2] != "07" || f.Evidence[0].Zone != "UTC" || strings.Contains(whole(t, f), "PERSONAL") {
+		t.Errorf("%v, %+v", err, f.Evidence)
+	}
+}
+
 func TestFullCountsEachAttempt(t *testing.T) {
 	in := input(t, takedown.BruteForce, 6)
 	in.Disclose = []tocsin.OwnerID{"OWNER0"}
 	_, f, err := Build(in)
-	if err != nil || f.Count != 72 || f.Victims[0].Count != 12 || strings.Join(f.Accounts, ",") != "admin" {
+	if err != nil || f.Attempts != 72 || f.Connected != 0 || f.Victims[0].Count != 12 || strings.Join(f.Accounts, ",") != "admin" {
 		t.Errorf("%v, %+v", err, f)
 	}
 }
@@ -237,8 +247,8 @@ func TestManyLinesAreBounded(t *testing.T) {
 	if err != nil || f.Gap != "" {
 		t.Fatal(err, f.Gap)
 	}
-	if len(f.Lines) != MaxLines || f.Left != 4800 || len(full.Lines) != MaxLines || f.sum.count != 60000 || !f.sum.first.Equal(day0) {
-		t.Errorf("%d lines, %d left, %d attempts", len(f.Lines), f.Left, f.sum.count)
+	if len(f.Lines) != MaxLines || f.Left != 4800 || len(full.Lines) != MaxLines || f.sum.attempts != 60000 || !f.sum.first.Equal(day0) {
+		t.Errorf("%d lines, %d left, %d attempts", len(f.Lines), f.Left, f.sum.attempts)
 	}
 	if n := len(f.Message(German).Text); n > 40<<10 {
 		t.Errorf("a mail of %d bytes", n)

@@ -109,11 +109,12 @@ func (f Forwardable) facts(b *strings.Builder, w *words) {
 	}
 	row(w.from, forPeople(f.sum.first))
 	row(w.to, forPeople(f.sum.last))
-	name := w.attempts
-	if f.kind == takedown.Controller {
-		name = w.connections
+	if f.sum.attempts > 0 {
+		row(w.attempts, fmt.Sprint(f.sum.attempts))
 	}
-	row(name, fmt.Sprint(f.sum.count))
+	if f.sum.connections > 0 {
+		row(w.connections, fmt.Sprint(f.sum.connections))
+	}
 	if len(f.sum.services) > 0 {
 		row(w.services, strings.Join(f.sum.services, ", "))
 	}

@@ -33,7 +33,8 @@ type Full struct {
 	Domain     string         `json:"domain,omitempty"`
 	First      time.Time      `json:"first"`
 	Last       time.Time      `json:"last"`
-	Count      uint64         `json:"count"` // attempts, or connections to a controller
+	Attempts   uint64         `json:"attempts"`    // by the address
+	Connected  uint64         `json:"connections"` // to it, by the fleet's devices
 	Networks   int            `json:"networks"`
 	Services   []string       `json:"services,omitempty"`
 	Accounts   []string       `json:"accounts,omitempty"` // public defaults only
@@ -81,7 +82,7 @@ type FullVictim struct {
 	Firmware string    `json:"firmware,omitempty"`
 	First    time.Time `json:"first"`
 	Last     time.Time `json:"last"`
-	Count    uint64    `json:"count"`
+	Count    uint64    `json:"count"` // attempts and connections
 }
 
 // A FullEvidence tells what is kept, and by its hash that it is the same later.
@@ -95,9 +96,13 @@ type FullEvidence struct {
 }
 
 func full(in *Input, list []event, s summary) Full {
+	agreed := map[tocsin.OwnerID]bool{}
+	for _, o := range in.Disclose {
+		agreed[o] = o != "" // the unknown owner did not agree
+	}
 	f := Full{
 		Marking: Amber, Case: in.Case.ID, Kind: in.Case.Kind, State: in.Case.State, Source: host(in.Case.Source), Port: in.Case.Port,
-		Domain: takedown.OneLine(in.Case.Domain, takedown.MaxName), First: s.first, Last: s.last, Count: s.count, Networks: s.networks,
+		Domain: takedown.OneLine(in.Case.Domain, takedown.MaxName), First: s.first, Last: s.last, Attempts: s.attempts, Connected: s.connections, Networks: s.networks,
 		Services: s.services, Accounts: defaults(in), Fleet: in.Fleet, Left: max(len(list)-MaxLines, 0),
 	}
 	if c := in.Controller; c != nil && in.Case.Kind != takedown.BruteForce {
@@ -109,21 +114,18 @@ func full(in *Input, list []event, s summary) Full {
 			Sources: len(c.Sources), Size: c.Size, Confidence: c.Confidence}
 	}
 	for _, e := range list[f.Left:] {
-		f.Lines = append(f.Lines, e.line(in.Case.Source, in.discloses(e.victim.Owner)))
+		f.Lines = append(f.Lines, e.line(in.Case.Source, agreed[e.victim.Owner]))
 	}
-	f.victims(in, list)
-	f.evidence(in)
+	f.victims(agreed, list)
+	f.evidence(in, agreed)
 	return f
 }
 
-// discloses reports whether an owner agreed. The unknown owner did not.
-func (in *Input) discloses(o tocsin.OwnerID) bool { return o != "" && slices.Contains(in.Disclose, o) }
-
-func (f *Full) victims(in *Input, list []event) {
+func (f *Full) victims(agreed map[tocsin.OwnerID]bool, list []event) {
 	byDevice := map[tocsin.DeviceID]*FullVictim{}
 	withheld := map[tocsin.DeviceID]bool{}
 	for _, e := range list {
-		if !in.discloses(e.victim.Owner) || !e.victim.Address.IsValid() {
+		if !agreed[e.victim.Owner] || !e.victim.Address.IsValid() {
 			withheld[e.device] = true
 			continue
 		}
@@ -150,9 +152,9 @@ func (f *Full) victims(in *Input, list []event) {
 	f.Victims = f.Victims[:n]
 }
 
-func (f *Full) evidence(in *Input) {
+func (f *Full) evidence(in *Input, agreed map[tocsin.OwnerID]bool) {
 	for _, e := range in.Evidence {
-		if e.Device != "" && !in.discloses(in.Victims[e.Device].Owner) {
+		if e.Device != "" && !agreed[in.Victims[e.Device].Owner] {
 			continue
 		}
 		zone := takedown.OneLine(e.Zone, 40)
@@ -201,10 +203,11 @@ func (f Full) Text(l Language) string {
 	}
 	row(w.from, forPeople(f.First))
 	row(w.to, forPeople(f.Last))
-	if f.Kind == takedown.Controller {
-		row(w.connections, f.Count)
-	} else {
-		row(w.attempts, f.Count)
+	if f.Attempts > 0 {
+		row(w.attempts, f.Attempts)
+	}
+	if f.Connected > 0 {
+		row(w.connections, f.Connected)
 	}
 	row(w.networks, f.Networks)
 	if len(f.Services) > 0 {

@@ -43,6 +43,11 @@ type Evidence struct {
 	Size   int             // bytes; 0 is unknown
 }
 
+// FromClue returns a clue as evidence. What it is about stays on the device.
+func FromClue(c tocsin.Clue) Evidence {
+	return Evidence{Name: c.Fact.String(), Device: c.Device, At: c.At.UTC(), Zone: "UTC", Digest: c.Digest}
+}
+
 // Fleet are the numbers of the fleet that a full dossier tells.
 type Fleet struct {
 	Devices     int `json:"devices"`
@@ -108,6 +113,12 @@ func (in *Input) events() []event {
 		}
 		list = append(list, event{first: c.First.UTC(), last: c.Last.UTC(), port: c.To.Port(), protocol: protocol(c.Protocol),
 			count: uint64(max(c.Count, 1)), outgoing: true, device: c.Device, victim: in.Victims[c.Device]})
+	}
+	for i := range list {
+		// A device's clock may have been set between the two.
+		if list[i].last.Before(list[i].first) {
+			list[i].last = list[i].first
+		}
 	}
 	slices.SortFunc(list, func(a, b event) int {
 		return cmp.Or(a.first.Compare(b.first), a.last.Compare(b.last), cmp.Compare(a.port, b.port),
@@ -193,7 +204,8 @@ func forPeople(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05"
 // A summary is what events come to.
 type summary struct {
 	first, last time.Time
-	count       uint64
+	attempts    uint64
+	connections uint64 // of the fleet's devices, to the address
 	services    []string
 	networks    int // of victims, masked
 	port        uint16
@@ -207,7 +219,11 @@ func sum(list []event) summary {
 		if e.last.After(s.last) {
 			s.last = e.last
 		}
-		s.count += e.count
+		if e.outgoing {
+			s.connections += e.count
+		} else {
+			s.attempts += e.count
+		}
 		if m := Mask(e.victim.Address); m.IsValid() {
 			networks[m] = true
 		}

@@ -90,8 +90,8 @@ func report(in *Input, f *Forwardable) ([]byte, error) {
 		if core.SourcePort = s.port; s.port != 0 {
 			core.Timestamp = zulu(s.portAt)
 		}
-		core.Description = fmt.Sprintf("Password guessing from %s: %d attempts from %s to %s", f.source, s.count, zulu(s.first), zulu(s.last))
-		a := &LoginAttack{Protocol: "tcp", FirstSeen: zulu(s.first), LastSeen: zulu(s.last), AttemptCount: s.count}
+		core.Description = fmt.Sprintf("Password guessing from %s: %d attempts from %s to %s", f.source, s.attempts, zulu(s.first), zulu(s.last))
+		a := &LoginAttack{Protocol: "tcp", FirstSeen: zulu(s.first), LastSeen: zulu(s.last), AttemptCount: s.attempts}
 		if len(s.services) == 1 {
 			a.Service = s.services[0]
 		}
@@ -101,7 +101,7 @@ func report(in *Input, f *Forwardable) ([]byte, error) {
 	case takedown.Controller:
 		core.Category, core.Type, core.SourcePort = "infrastructure", "botnet", f.port
 		core.Tags = append(core.Tags, "botnet:command-and-control")
-		core.Description = fmt.Sprintf("Server that appears to command compromised machines: %d connections from %s to %s", s.count, zulu(s.first), zulu(s.last))
+		core.Description = fmt.Sprintf("Server that appears to command compromised machines: %d connections from %s to %s", s.connections, zulu(s.first), zulu(s.last))
 		b := &Botnet{CompromiseEvidence: "Compromised machines keep connecting to this address and port; times are in the evidence",
 			C2Server: f.source, C2Protocol: c2Protocol(in.Case.Protocol), FirstSeen: zulu(s.first), LastSeen: zulu(s.last)}
 		b.Core = core
@@ -109,7 +109,7 @@ func report(in *Input, f *Forwardable) ([]byte, error) {
 		r = b
 	default:
 		core.Category, core.Type, core.SourcePort = "infrastructure", "compromised_server", f.port
-		core.Description = fmt.Sprintf("Server that is misused against others: %d events from %s to %s", s.count, zulu(s.first), zulu(s.last))
+		core.Description = fmt.Sprintf("Server that is misused against others: %d attempts by it and %d connections to it from %s to %s", s.attempts, s.connections, zulu(s.first), zulu(s.last))
 		c := &CompromisedServer{CompromiseMethod: "unknown", FirstSeen: zulu(s.first), LastSeen: zulu(s.last)}
 		c.Core = core
 		c.ReportID = identify(in.Case.ID, c)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -274,6 +275,19 @@ func TestPortAndTime(t *testing.T) {
 	}
 	if f, _, err = Build(in); err != nil || f.Report != nil || !strings.Contains(f.Gap, "port") {
 		t.Errorf("without any port: %v, gap %q, report %s", err, f.Gap, f.Report)
+	}
+}
+
+func TestClockSetBack(t *testing.T) {
+	in := input(t, takedown.BruteForce, 1)
+	in.Sightings[0].Last = day0.Add(-time.Hour)
+	f, _, err := Build(in)
+	if err != nil || f.Gap != "" || !strings.HasSuffix(f.Lines[0], "last="+zulu(day0)) {
+		t.Errorf("%v, %s, %s", err, f.Gap, f.Lines)
+	}
+	in.Sightings[0].First, in.Sightings[0].Last = time.Time{}, time.Time{}
+	if f, _, err = Build(in); err != nil || f.Report != nil || f.Gap == "" {
+		t.Errorf("without any time: %v, gap %q", err, f.Gap)
 	}
 }
 

@@ -141,6 +141,14 @@ func TestOneMailADay(t *testing.T) {
 	}
 }
 
+func TestProviderOf(t *testing.T) {
+	for address, want := range map[string]string{"abuse@Example.NET": "example.net", `"a@b"@example.org`: "example.org", "example.net": "example.net", "": ""} {
+		if got := ProviderOf(address); got != want {
+			t.Errorf("%q: got %q, want %q", address, got, want)
+		}
+	}
+}
+
 func TestClock(t *testing.T) {
 	o := opening(Controller)
 	o.Domain = "c2.example"

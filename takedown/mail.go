@@ -74,6 +74,12 @@ func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
+// ProviderOf returns the provider behind an address of mail: its domain, so that
+// two addresses of one desk are one provider.
+func ProviderOf(address string) string {
+	return fold(address[strings.LastIndexByte(address, '@')+1:])
+}
+
 // check returns m as it is kept.
 func (m Mail) check(source netip.Prefix, at time.Time, d Digest) (Mail, error) {
 	m.Source, m.At, m.Digest = source, at, d
