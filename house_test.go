@@ -36,7 +36,7 @@ var tiers = [][]string{
 	{"firewall/nft", "firewall/iptables", "firewall/memory"},                // 5 adapters
 	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"}, // 5 adapters
 	{"store/sqlite", "keys", "spool"},                                       // 5 adapters
-	{"rdap", "mail"},                                                        // 5 adapters: whom to write to, letters
+	{"rdap", "mail", "notify"},                                              // 5 adapters: whom to write to, letters, messages
 	{"feed/fanout"},                                                         // 6 bytes to many connections
 	{"operator", "api", "feed"},                                             // 6 protocols: the control socket, the hub's API, signed frames
 	{"config", "sim", "uplink"},                                             // 7
