@@ -157,6 +157,21 @@ func TestContact(t *testing.T) {
 	}
 }
 
+// A mirror of one's own, on this machine and without TLS.
+func TestOwnMirror(t *testing.T) {
+	r := newRegistries(t)
+	plain := httptest.NewServer(r.Config.Handler)
+	t.Cleanup(plain.Close)
+	r.on("/iana/ipv4.json", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"services":[[["192.0.2.0/24"],["%s/arin/"]]]}`, plain.URL)
+	})
+	c, _ := client(t, Config{Bootstrap: []string{plain.URL + "/iana"}, Local: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	got, err := c.Contact(t.Context(), netip.MustParseAddr("192.0.2.7"))
+	if err != nil || !slices.Equal(got.Mails, []string{"abuse@hosting.example"}) {
+		t.Errorf("got %q, %v", got.Mails, err)
+	}
+}
+
 func TestLongestPrefixWins(t *testing.T) {
 	r := newRegistries(t)
 	r.on("/apnic/ip/203.0.113.70", func(w http.ResponseWriter, _ *http.Request) {
