@@ -169,6 +169,13 @@ func (s *Sender) Deliver(ctx context.Context, m Message, letter []byte) (Receipt
 	return r, err
 }
 
+// Notice sends a few lines to somebody who asked to be told: package notify
+// takes it as it is.
+func (s *Sender) Notice(ctx context.Context, to, subject, text string) error {
+	_, err := s.Send(ctx, Message{To: []string{to}, Subject: subject, Text: text, Automatic: true})
+	return err
+}
+
 // A transfer is one letter on its way.
 type transfer struct {
 	*Sender

@@ -459,6 +459,17 @@ func TestSendAgain(t *testing.T) {
 	}
 }
 
+func TestNotice(t *testing.T) {
+	srv := newServer(t, nil)
+	if err := sender(t, srv.config()).Notice(t.Context(), "me@owner.example", "[Tocsin] 2 campaigns opened", "Look."); err != nil {
+		t.Fatal(err)
+	}
+	r, err := ReadReply(bytes.NewReader(srv.took()[0].raw))
+	if err != nil || r.Kind != Automatic || r.Subject != "[Tocsin] 2 campaigns opened" || r.Text != "Look." {
+		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
 func TestNewSenderNamesEveryMistake(t *testing.T) {
 	_, err := NewSender(Config{
 		Server: "mail.example", TLS: Cleartext, User: "x", From: "nobody", ReplyTo: "a@b.example\nBcc: x", Hello: "a b", DKIM: &DKIM{},

@@ -152,6 +152,24 @@ func TestHookFails(t *testing.T) {
 	}
 }
 
+// A receiver on this machine needs no TLS.
+func TestHookHere(t *testing.T) {
+	s, got := hookServer(t, nil)
+	plain := httptest.NewServer(s.Config.Handler)
+	t.Cleanup(plain.Close)
+	h := &Hook{URL: plain.URL, Secret: secret}
+	send, err := h.sender()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := send(t.Context(), message()); err != nil {
+		t.Error(err)
+	}
+	if _, body := got(); len(body) == 0 {
+		t.Error("nothing arrived")
+	}
+}
+
 func TestHookTrustsNobodyElse(t *testing.T) {
 	s, _ := hookServer(t, nil)
 	h := hookTo(s)
