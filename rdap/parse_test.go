@@ -100,6 +100,17 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestParseNumbers(t *testing.T) {
+	for raw, want := range map[string]bool{
+		`{"startAutnum":64496,"endAutnum":64511}`: true, `{"objectClassName":"autnum"}`: true, `{"objectClassName":"entity"}`: false,
+		`{"startAutnum":1,"endAutnum":2}`: false, `{"startAutnum":"64500","endAutnum":64500}`: false, `{"startAutnum":64500}`: false,
+	} {
+		if _, err := parseAnswer([]byte(raw), subject{as: 64500}); (err == nil) != want {
+			t.Errorf("%s: %v", raw, err)
+		}
+	}
+}
+
 // What has the wrong type is left out, and the rest is read.
 func TestParseWrongTypes(t *testing.T) {
 	raw := `{"startAddress":"192.0.2.0","endAddress":"192.0.2.255","name":7,"country":["NL"],"remarks":[null,{"description":"text"}],
