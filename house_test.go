@@ -26,9 +26,11 @@ var tiers = [][]string{
 	{"internal/testjournal"}, // 0
 	{"internal/window", "internal/accounts", "internal/nettable"},                     // 1 pure: bounded counts, names everybody knows, address → network
 	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"}, // 1 pure
+	{"compromise"},       // 1 pure: label and assess
 	{"takedown"},         // 1 pure: cases and their clock
 	{"authlog/logmix"},   // 1 made-up logs for benchmarks
 	{"detect", "quorum"}, // 2 pure: one device; witnesses
+	{"bulletin"},         // 2 pure: what people are told
 	{"dossier", "stix"},  // 2 evidence texts and X-ARF; export
 	{"watch", "fleet"},   // 3 pure: one device, and all of them, composed
 	{"replay", "firewall/firewalltest", "store/storetest"}, // 4 a trace through both; conformance suites
@@ -36,6 +38,7 @@ var tiers = [][]string{
 	{"firewall/nft", "firewall/iptables", "firewall/memory"},                // 5 adapters
 	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"}, // 5 adapters
 	{"store/sqlite", "keys", "spool"},                                       // 5 adapters
+	{"footprints"},                                                          // 5 adapters
 	{"rdap", "mail", "notify"},                                              // 5 adapters: whom to write to, letters, messages
 	{"feed/fanout"},                                                         // 6 bytes to many connections
 	{"operator", "api", "feed"},                                             // 6 protocols: the control socket, the hub's API, signed frames
@@ -50,13 +53,14 @@ var (
 	pure = []string{
 		".", "internal/window", "internal/accounts", "internal/nettable", "authlog", "sighting", "blocklist", "ruleset",
 		"firewall", "logsource", "store", "detect", "quorum", "watch", "fleet", "replay",
+		"compromise", "bulletin",
 		"takedown",
 	}
 	pureStd = []string{
 		"bytes", "cmp", "container/heap", "context", "embed", "crypto/ed25519", "crypto/hmac", "crypto/sha256",
 		"encoding/base64", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt",
 		"hash/maphash", "io", "iter", "maps", "math", "math/bits", "net/netip", "slices", "sort",
-		"strconv", "strings", "sync", "time", "unicode/utf8", "unsafe",
+		"strconv", "strings", "sync", "time", "unicode", "unicode/utf8", "unsafe",
 		"github.com/klauspost/compress/zstd", // bytes to bytes: snapshots and packed tables
 	}
 )
