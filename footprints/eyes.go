@@ -1,0 +1,167 @@
+package footprints
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// eyes watch the folders of the spots, and the nearest folder above one that is
+// not there.
+type eyes struct {
+	n       *notify
+	watched map[int]*watched
+	blind   map[string]bool // folders that could not be watched
+	see     func(path string)
+	noSee   func(path, why string)
+}
+
+// watched is one folder that the kernel watches.
+type watched struct {
+	folders []string        // of spots: the same folder may have several names
+	names   map[string]bool // what is of interest in it; nil is everything
+	above   map[string]bool // what would lead to a folder that is not there
+}
+
+func newEyes(n *notify, see func(string), noSee func(string, string)) *eyes {
+	return &eyes{n: n, watched: map[int]*watched{}, blind: map[string]bool{}, see: see, noSee: noSee}
+}
+
+// follow watches the folders of the spots and no other, and returns those whose
+// watch is new: what is in them may have changed just before.
+func (y *eyes) follow(spots []spot) (fresh []string) {
+	next := map[int]*watched{}
+	clear(y.blind)
+	for _, s := range spots {
+		wd, err := y.n.add(s.folder, spotMask)
+		switch {
+		case err == nil:
+			at(next, wd).wants(s)
+			if y.watched[wd] == nil || !slices.Contains(y.watched[wd].folders, s.folder) {
+				fresh = append(fresh, s.folder)
+			}
+			y.see(s.folder)
+			if isLink(s.folder) {
+				y.above(next, s.folder) // where it leads may change without the folder
+			}
+		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+			y.see(s.folder) // nothing there is nothing to see
+			y.above(next, s.folder)
+		default:
+			y.fail(s.folder, err)
+		}
+	}
+	for wd := range y.watched {
+		if next[wd] == nil {
+			y.n.remove(wd)
+		}
+	}
+	y.watched = next
+	return fresh
+}
+
+// above watches the nearest folder above one that is missing, for its coming.
+func (y *eyes) above(next map[int]*watched, folder string) {
+	for path := folder; path != filepath.Dir(path); {
+		name := filepath.Base(path)
+		path = filepath.Dir(path)
+		wd, err := y.n.add(path, aboveMask)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+			continue
+		}
+		if err != nil {
+			y.fail(folder, err)
+			return
+		}
+		at(next, wd).above[name] = true
+		return
+	}
+}
+
+// fail notes that a folder cannot be watched: it is looked at now and then.
+func (y *eyes) fail(folder string, err error) {
+	y.blind[folder] = true
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		y.noSee(folder, "too many watches: raise fs.inotify.max_user_watches by sysctl")
+	case errors.Is(err, fs.ErrPermission):
+		y.noSee(folder, "no permission: give the guard CAP_DAC_READ_SEARCH")
+	default:
+		y.noSee(folder, fmt.Sprint(err))
+	}
+}
+
+func at(all map[int]*watched, wd int) *watched {
+	if all[wd] == nil {
+		all[wd] = &watched{names: map[string]bool{}, above: map[string]bool{}}
+	}
+	return all[wd]
+}
+
+func (f *watched) wants(s spot) {
+	f.folders = append(f.folders, s.folder)
+	if s.names == nil {
+		f.names = nil
+	}
+	for _, name := range s.names {
+		if f.names != nil {
+			f.names[name] = true
+		}
+	}
+}
+
+// about reports whether an event is about something of interest, and whether
+// folders have to be watched anew.
+func (y *eyes) about(e event) (concerns, whole bool) {
+	f := y.watched[e.wd]
+	if e.mask&unix.IN_Q_OVERFLOW != 0 {
+		return true, true
+	}
+	if f == nil {
+		return false, false // of a watch that was ended
+	}
+	if e.mask&goneMask != 0 {
+		return true, true
+	}
+	if f.above[e.name] {
+		return true, true
+	}
+	if len(f.folders) > 0 && f.names == nil {
+		return true, e.mask&unix.IN_ISDIR != 0
+	}
+	return f.names[e.name], false
+}
+
+// dirty returns the folders in which something of interest happened; whole says
+// that everything has to be looked at.
+func (y *eyes) dirty(events []event) (folders []string, whole bool) {
+	for _, e := range events {
+		concerns, all := y.about(e)
+		whole = whole || all
+		if concerns && y.watched[e.wd] != nil {
+			folders = append(folders, y.watched[e.wd].folders...)
+		}
+	}
+	slices.Sort(folders)
+	return slices.Compact(folders), whole
+}
+
+// polled returns the folders that nobody watches: an empty list, never nil.
+func (y *eyes) polled() []string {
+	list := make([]string, 0, len(y.blind))
+	for folder := range y.blind {
+		list = append(list, folder)
+	}
+	slices.Sort(list)
+	return list
+}
+
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
