@@ -38,22 +38,8 @@ func (y *eyes) follow(spots []spot) (fresh []string) {
 	next := map[int]*watched{}
 	clear(y.blind)
 	for _, s := range spots {
-		wd, err := y.n.add(s.folder, spotMask)
-		switch {
-		case err == nil:
-			at(next, wd).wants(s)
-			if y.watched[wd] == nil || !slices.Contains(y.watched[wd].folders, s.folder) {
-				fresh = append(fresh, s.folder)
-			}
-			y.see(s.folder)
-			if isLink(s.folder) {
-				y.above(next, s.folder) // where it leads may change without the folder
-			}
-		case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
-			y.see(s.folder) // nothing there is nothing to see
-			y.above(next, s.folder)
-		default:
-			y.fail(s.folder, err)
+		// A folder may come while the one above it is about to be watched.
+		for try := 0; try < maxTries && y.place(next, s, &fresh); try++ {
 		}
 	}
 	for wd := range y.watched {
@@ -65,10 +51,37 @@ func (y *eyes) follow(spots []spot) (fresh []string) {
 	return fresh
 }
 
-// above watches the nearest folder above one that is missing, for its coming.
-func (y *eyes) above(next map[int]*watched, folder string) {
+// maxTries bounds how often a folder that comes and goes is run after.
+const maxTries = 16
+
+// place watches the folder of one spot, or what is above it. It reports whether
+// the folder came meanwhile, so that it has to be tried again.
+func (y *eyes) place(next map[int]*watched, s spot, fresh *[]string) (again bool) {
+	wd, err := y.n.add(s.folder, spotMask)
+	switch {
+	case err == nil:
+		at(next, wd).wants(s)
+		if y.watched[wd] == nil || !slices.Contains(y.watched[wd].folders, s.folder) {
+			*fresh = append(*fresh, s.folder)
+		}
+		y.see(s.folder)
+		if isLink(s.folder) {
+			y.above(next, s.folder) // where it leads may change without the folder
+		}
+		return false
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		y.see(s.folder) // nothing there is nothing to see
+		return y.above(next, s.folder)
+	}
+	y.fail(s.folder, err)
+	return false
+}
+
+// above watches the nearest folder above one, for what leads to it. It reports
+// whether that is there by now.
+func (y *eyes) above(next map[int]*watched, folder string) (there bool) {
 	for path := folder; path != filepath.Dir(path); {
-		name := filepath.Base(path)
+		below := path
 		path = filepath.Dir(path)
 		wd, err := y.n.add(path, aboveMask)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
@@ -76,11 +89,13 @@ func (y *eyes) above(next map[int]*watched, folder string) {
 		}
 		if err != nil {
 			y.fail(folder, err)
-			return
+			return false
 		}
-		at(next, wd).above[name] = true
-		return
+		at(next, wd).above[filepath.Base(below)] = true
+		_, err = os.Stat(below)
+		return err == nil
 	}
+	return false
 }
 
 // fail notes that a folder cannot be watched: it is looked at now and then.

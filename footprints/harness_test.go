@@ -29,6 +29,8 @@ type machine struct {
 	stop  func()
 	watch *footprints.Watch
 
+	sentinels int
+
 	mu    sync.Mutex // guards the fields below
 	came  *sync.Cond
 	clues []tocsin.Clue
@@ -220,14 +222,12 @@ func (m *machine) wants(words ...string) {
 	})
 }
 
-var sentinels int
-
 // sentinel makes a change and returns how it will be told: whatever happened
 // before it was looked at by then.
 func (m *machine) sentinel() string {
 	m.t.Helper()
-	sentinels++
-	name := fmt.Sprintf("etc/cron.d/sentinel%d", sentinels)
+	m.sentinels++
+	name := fmt.Sprintf("etc/cron.d/sentinel%d", m.sentinels)
 	m.write(name, "x\n")
 	return autorun("/" + name)
 }

@@ -42,6 +42,8 @@ var places = []place{
 	{folder: "etc/config", names: []string{"crontab", "autorun.sh"}, fact: tocsin.AutorunAdded, where: qnap},
 	{folder: "tmp/config", names: []string{"autorun.sh"}, fact: tocsin.AutorunAdded, where: qnap}, // flash, while it is mounted
 	{folder: "tmp/nasconfig_tmp", names: []string{"autorun.sh"}, fact: tocsin.AutorunAdded, where: qnap},
+	{folder: "etc", names: []string{"sudoers"}, fact: tocsin.AccountAdded},
+	{folder: "etc/sudoers.d", fact: tocsin.AccountAdded},
 	{folder: "etc/config/ssh", names: []string{"authorized_keys"}, fact: tocsin.KeysChanged, where: qnap},
 	{folder: "etc/ssh", names: []string{"authorized_keys"}, fact: tocsin.KeysChanged},
 	{folder: "etc/ssh/authorized_keys", fact: tocsin.KeysChanged},

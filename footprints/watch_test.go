@@ -45,6 +45,12 @@ func TestChangesAreTold(t *testing.T) {
 		{"shell for a service", func(m *machine) { m.write("etc/passwd", strings.Replace(passwd, "/usr/sbin/nologin", "/bin/sh", 1)) }, []string{added("daemon")}},
 		{"account becomes root", func(m *machine) { m.write("etc/passwd", strings.Replace(passwd, "1000:1000", "0:0", 1)) }, []string{added("ann")}},
 		{"administrator", func(m *machine) { m.write("etc/group", strings.Replace(group, "27:ann", "27:ann,daemon", 1)) }, []string{added("daemon")}},
+		{"everybody is an administrator", func(m *machine) { m.write("etc/sudoers.d/x", "ALL ALL=(ALL) NOPASSWD: ALL\n") }, []string{added("/etc/sudoers.d/x")}},
+		{"a link to another folder of keys", func(m *machine) {
+			m.write("tmp/ssh/authorized_keys", "ssh-rsa BBBB x\n")
+			m.check(os.RemoveAll(m.path("home/ann/.ssh")))
+			m.check(os.Symlink(m.path("tmp/ssh"), m.path("home/ann/.ssh")))
+		}, []string{keys("/home/ann/.ssh/authorized_keys")}},
 		{"account and its key", func(m *machine) {
 			m.write("etc/passwd", passwd+"eve:x:1001:1001::/home/eve:/bin/sh\n")
 			m.write("home/eve/.ssh/authorized_keys", "ssh-rsa BBBB x\n")
@@ -95,6 +101,24 @@ func TestChangesAreTold(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A link that leads elsewhere is noticed, and so is what is changed there.
+func TestLinkedFolder(t *testing.T) {
+	m := newMachine(t)
+	for _, name := range []string{"config/ssh", "tmp/ssh"} {
+		m.check(os.MkdirAll(m.path(name), 0o755))
+	}
+	m.check(os.Symlink("../config/ssh", m.path("root/.ssh")))
+	m.start()
+	m.write("config/ssh/authorized_keys", "ssh-rsa BBBB x\n")
+	m.wants(keys("/root/.ssh/authorized_keys"))
+	m.write("tmp/ssh/authorized_keys", "ssh-rsa CCCC x\n")
+	m.check(os.Symlink("../tmp/ssh", m.path("new")))
+	m.check(os.Rename(m.path("new"), m.path("root/.ssh")))
+	m.wants(keys("/root/.ssh/authorized_keys"), keys("/root/.ssh/authorized_keys"))
+	m.write("tmp/ssh/authorized_keys", "ssh-rsa DDDD x\n")
+	m.until("the third", func() bool { return len(m.clues) == 3 })
 }
 
 func TestClueCanBeChecked(t *testing.T) {
