@@ -24,6 +24,7 @@ type baseline struct {
 	Accounts map[string]account `json:"accounts"`
 	Ports    []uint16           `json:"ports"` // ever seen, sorted
 	Logs     map[string]mark    `json:"logs"`  // those there are; of a unit the mark is zero
+	Boot     string             `json:"boot"`  // the last start of the machine that was judged
 }
 
 const (
@@ -46,7 +47,7 @@ func (b *baseline) clone() *baseline {
 // same reports whether b and o are worth one file: how long a log is by now need
 // not be written down.
 func (b *baseline) same(o *baseline) bool {
-	return maps.Equal(b.Files, o.Files) && maps.Equal(b.Accounts, o.Accounts) && slices.Equal(b.Ports, o.Ports) &&
+	return b.Boot == o.Boot && maps.Equal(b.Files, o.Files) && maps.Equal(b.Accounts, o.Accounts) && slices.Equal(b.Ports, o.Ports) &&
 		maps.EqualFunc(b.Logs, o.Logs, func(mark, mark) bool { return true })
 }
 

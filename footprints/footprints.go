@@ -209,6 +209,7 @@ func (w *Watch) look(folders []string, emit func(tocsin.Clue) error) error {
 	}
 	clues = append(clues, w.comparePorts(next, now)...)
 	clues = append(clues, w.compareLogs(next, now)...)
+	clues = append(clues, w.compareBoot(next, now)...)
 	for _, c := range clues {
 		c, ok := w.bounded(c, now)
 		if !ok {

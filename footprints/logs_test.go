@@ -61,6 +61,31 @@ func TestLogCutWhileNobodyWatched(t *testing.T) {
 	m.wants(gap("/var/log/auth.log"), m.sentinel())
 }
 
+// A machine that logs nothing after it was started is told of, once.
+func TestBootWithoutLines(t *testing.T) {
+	const said = "nothing logged since the machine was started"
+	for _, quiet := range []bool{true, false} {
+		m := newMachine(t)
+		m.every = time.Millisecond
+		m.age("var/log/auth.log")
+		m.write("var/log/wtmp", "the start is written here\n")
+		m.write("proc/uptime", "0.00 0.00\n")
+		m.write("proc/sys/kernel/random/boot_id", "one\n")
+		m.start()
+		if !quiet {
+			m.write("var/log/auth.log", "one\ntwo\nthree\nfour\n")
+		}
+		m.write("proc/uptime", "5000.12 9000.00\n")
+		want := []string{}
+		if quiet {
+			want = append(want, gap(said))
+			m.wants(want...)
+		}
+		m.wants(append(want, m.sentinel())...)
+		m.stop()
+	}
+}
+
 // asNobody runs one test again as a user without powers.
 func asNobody(t *testing.T, name string) {
 	t.Helper()
