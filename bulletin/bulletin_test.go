@@ -203,6 +203,24 @@ func TestSmallFleetGivesNoFigures(t *testing.T) {
 	}
 }
 
+// A letter about hundreds of devices is still read to its end.
+func TestManyDevices(t *testing.T) {
+	l := letter()
+	for i := range 500 {
+		l.Devices = append(l.Devices, bulletin.Device{Name: fmt.Sprint("clean-", i), Assessment: compromise.Assessment{State: compromise.Clean, Covered: true}})
+	}
+	text, err := l.Write(bulletin.English)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(text.Plain, "clean-77:"); got != 1 {
+		t.Errorf("a clean device is named %d times, want once", got)
+	}
+	if n := strings.Count(text.Markdown, "\n## "); n != 6 { // five devices, and how to read it
+		t.Errorf("%d sections, want 6", n)
+	}
+}
+
 func TestApproval(t *testing.T) {
 	text, err := public().Write(bulletin.French)
 	if err != nil {

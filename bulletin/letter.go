@@ -24,6 +24,9 @@ type Device struct {
 	Assessment compromise.Assessment
 }
 
+// fewDevices is up to how many devices a letter tells all about each.
+const fewDevices = 10
+
 // maxSeen is how many pieces of evidence a letter names for one device.
 const maxSeen = 8
 
@@ -60,7 +63,10 @@ func (l Letter) Write(lang Language) (Text, error) {
 		out.add(paragraph, fmt.Sprintf(p.letter.urgent, quote(l.Contact)))
 	}
 	for _, d := range devices {
-		l.device(p, &out, d)
+		// Of many devices, those that need nothing are told by their verdict alone.
+		if state(d) != compromise.Clean || len(devices) <= fewDevices {
+			l.device(p, &out, d)
+		}
 	}
 	out.add(heading, p.letter.restQ)
 	out.add(paragraph, p.letter.times)

@@ -29,6 +29,29 @@ type Coverage struct {
 	Heard time.Time `json:"heard,omitzero"`
 }
 
+// maxSpans bounds the times that are kept apart of one device; more than so many
+// holes make it unknown anyway.
+const maxSpans = 256
+
+// Saw notes that the device's logs of p were read, and that it was heard of at
+// heard. What is apart by no more than [Tolerance] becomes one; the oldest go
+// where there are too many.
+func (c *Coverage) Saw(p Period, heard time.Time) {
+	c.Heard = latest(c.Heard, heard)
+	all := sorted(append(slices.Clone(c.Read), p))
+	c.Read = c.Read[:0:0]
+	for _, p := range all {
+		if n := len(c.Read); n > 0 && p.From.Sub(c.Read[n-1].To) <= Tolerance {
+			c.Read[n-1].To = latest(c.Read[n-1].To, p.To)
+			continue
+		}
+		c.Read = append(c.Read, p)
+	}
+	if over := len(c.Read) - maxSpans; over > 0 {
+		c.Read = slices.Delete(c.Read, 0, over)
+	}
+}
+
 // A Hole is why telemetry is incomplete.
 type Hole uint8
 

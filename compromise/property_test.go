@@ -198,6 +198,38 @@ func TestClosingHoldsUntilNews(t *testing.T) {
 	})
 }
 
+// TestSaw: keeping the times together neither covers more than they do, nor
+// grows without end.
+func TestSaw(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var kept, apart compromise.Coverage
+		apart.Heard = month.To
+		for range rapid.IntRange(0, 40).Draw(t, "spans") {
+			p := compromise.Period{From: at(hours(t))}
+			p.To = p.From.Add(time.Duration(rapid.IntRange(-10, 100).Draw(t, "length")) * time.Hour)
+			kept.Saw(p, month.To)
+			apart.Read = append(apart.Read, p)
+		}
+		kept.Heard = month.To
+		d := device("nas")
+		d.Coverage = kept
+		a := compromise.Assess(month, []compromise.Device{d}, nil, nil)[0]
+		d.Coverage = apart
+		b := compromise.Assess(month, []compromise.Device{d}, nil, nil)[0]
+		if a.State != b.State || len(a.Missing) != len(b.Missing) || len(kept.Read) > len(apart.Read) {
+			t.Fatalf("kept %v: %v; apart: %v", kept.Read, a.Missing, b.Missing)
+		}
+	})
+	var c compromise.Coverage
+	for i := range 2000 {
+		from := at(time.Duration(i) * time.Hour)
+		c.Saw(compromise.Period{From: from, To: from.Add(time.Minute)}, from)
+	}
+	if len(c.Read) > 256 || !c.Heard.Equal(at(1999*time.Hour)) {
+		t.Errorf("%d spans, heard %v", len(c.Read), c.Heard)
+	}
+}
+
 // TestCountAddsUp: every device is in one state, and the share lies in its
 // interval.
 func TestCountAddsUp(t *testing.T) {

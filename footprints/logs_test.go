@@ -86,8 +86,8 @@ func TestBootWithoutLines(t *testing.T) {
 	}
 }
 
-// asNobody runs one test again as a user without powers.
-func asNobody(t *testing.T, name string) {
+// asNobody runs one test again as a user with these powers alone.
+func asNobody(t *testing.T, name string, powers ...uintptr) {
 	t.Helper()
 	exe := filepath.Join(t.TempDir(), "test")
 	own, err := os.Executable()
@@ -114,7 +114,7 @@ func asNobody(t *testing.T, name string) {
 	cmd := exec.Command(exe, "-test.run", "^"+name+"$")
 	cmd.Dir = work
 	cmd.Env = append(os.Environ(), "TMPDIR="+work)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, AmbientCaps: powers}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

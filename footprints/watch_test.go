@@ -11,7 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/internal/power"
+	"github.com/tocsin-io/tocsin/internal/testnet"
 )
 
 func TestChangesAreTold(t *testing.T) {
@@ -293,6 +297,25 @@ func TestLongHostileNames(t *testing.T) {
 	defer m.mu.Unlock()
 	if s := m.clues[0].Subject; len(s) > tocsin.MaxSubject || !strings.HasPrefix(s, "/etc/cron.d/") || strings.ToValidUTF8(s, "") != s {
 		t.Errorf("subject %q", s)
+	}
+}
+
+// With the guard's powers alone, folders of others are read.
+func TestLittlePower(t *testing.T) {
+	if os.Geteuid() == 0 {
+		asNobody(t, "TestLittlePower", unix.CAP_DAC_READ_SEARCH)
+		return
+	}
+	if held, _, err := power.Held(power.DACReadSearch); err != nil || len(held) == 0 {
+		testnet.Need(t) // skips, with the reason
+	}
+	m := newMachine(t)
+	m.check(os.Chmod(m.path("etc/cron.d"), 0o300)) // its owner may write, and nobody read
+	t.Cleanup(func() { _ = os.Chmod(m.path("etc/cron.d"), 0o755) })
+	m.start()
+	m.wants(m.sentinel())
+	if blind := m.watch.Blind(); len(blind) != 0 {
+		t.Errorf("blind %q", blind)
 	}
 }
 
