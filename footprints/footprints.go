@@ -55,6 +55,7 @@ type Watch struct {
 
 	spots  []spot
 	eyes   *eyes
+	due    time.Time            // when to look around, by the system's own clock
 	since  time.Time            // changes of before are the baseline's
 	mounts string               // what was mounted when the folders were last watched
 	gone   map[string]time.Time // logs and units that are missing, and since when
@@ -128,7 +129,7 @@ func (w *Watch) Run(ctx context.Context, emit func(tocsin.Clue) error) error {
 		return err
 	}
 	w.fresh = false
-	w.since = w.cfg.Now()
+	w.since, w.due = w.cfg.Now(), time.Now().Add(w.cfg.Every)
 	if w.cfg.Ready != nil {
 		w.cfg.Ready()
 	}
@@ -143,12 +144,19 @@ func (w *Watch) Run(ctx context.Context, emit func(tocsin.Clue) error) error {
 
 // await waits for what happens next, and looks.
 func (w *Watch) await(ctx context.Context, n *notify, emit func(tocsin.Clue) error) error {
-	events, err := n.wait(ctx, w.cfg.Every)
+	events, err := n.wait(ctx, w.due)
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
+	// Also where events that are of no interest never end.
+	if now := time.Now(); !now.Before(w.due) {
+		w.due = now.Add(w.cfg.Every)
+		if err := w.lookAround(emit); err != nil {
+			return err
+		}
+	}
 	if len(events) == 0 {
-		return w.lookAround(emit)
+		return nil
 	}
 	settle := time.NewTimer(w.cfg.Settle)
 	defer settle.Stop()

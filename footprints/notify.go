@@ -59,9 +59,9 @@ func (n *notify) remove(wd int) {
 	_, _ = unix.InotifyRmWatch(n.fd, uint32(wd)) // only EINVAL is possible: it is gone
 }
 
-// wait waits for events, at most so long: then there are none.
-func (n *notify) wait(ctx context.Context, most time.Duration) ([]event, error) {
-	if err := n.f.SetReadDeadline(time.Now().Add(most)); err != nil {
+// wait waits for events until a time: then there are none.
+func (n *notify) wait(ctx context.Context, until time.Time) ([]event, error) {
+	if err := n.f.SetReadDeadline(until); err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil { // wake may have come before the deadline was set

@@ -234,6 +234,31 @@ func TestAtRestNothingIsWritten(t *testing.T) {
 	}
 }
 
+// What happens beside what is watched, without end, keeps nothing from being
+// looked at.
+func TestBusyHome(t *testing.T) {
+	m := newMachine(t)
+	m.every = 10 * time.Millisecond
+	m.start()
+	m.write("proc/net/tcp", tcpHead+tcpLine(22)+tcpLine(4444))
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_ = os.WriteFile(m.path("root/busy"), nil, 0o600) // a failed one is noise, too
+				_ = os.Remove(m.path("root/busy"))
+			}
+		}
+	}()
+	m.wants(tocsin.PortOpened.String() + ": tcp 4444")
+	close(done)
+	<-ended
+}
+
 // A volume that is mounted later brings old keys, which are no news; what is
 // changed on it afterwards is.
 func TestVolumeMountedLater(t *testing.T) {
