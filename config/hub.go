@@ -24,11 +24,13 @@ type Hub struct {
 	Allow []netip.Prefix // never blocked at anybody's
 
 	Policy quorum.Policy
+
+	Incident Incident
 }
 
 // DefaultHub returns the configuration of an empty file.
 func DefaultHub() Hub {
-	return Hub{Folder: "/var/lib/tocsin-hub", Listen: ":7443", Retain: 30 * 24 * time.Hour, Policy: quorum.Default()}
+	return Hub{Folder: "/var/lib/tocsin-hub", Listen: ":7443", Retain: 30 * 24 * time.Hour, Policy: quorum.Default(), Incident: DefaultIncident()}
 }
 
 // ParseHub reads the hub's configuration and fills in the defaults. Its error is
@@ -40,9 +42,16 @@ func ParseHub(b []byte) (Hub, error) {
 }
 
 var hubFile = schema[Hub]{
-	tables:   []string{"hub", "never_block", "policy"},
-	settings: hubSettings,
-	check:    checkHub,
+	tables:   append([]string{"hub", "never_block", "policy"}, incidentTables...),
+	settings: append(hubSettings, incidentSettings...),
+	list:     "notify",
+	item: func(c *Hub, line int) {
+		c.Incident.Recipients = append(c.Incident.Recipients, Recipient{line: line})
+	},
+	field: func(c *Hub, key string) any {
+		return c.Incident.Recipients[len(c.Incident.Recipients)-1].field(key)
+	},
+	check: func(r *reader[Hub]) { checkIncident(r); checkHub(r) },
 }
 
 // hubSettings are all keys, in the order of the sample file.
@@ -110,5 +119,5 @@ func checkHub(r *reader[Hub]) {
 func SampleHub() string {
 	c := DefaultHub()
 	return hubFile.sample("# Configuration of tocsin hub. Every key is optional; what is commented out\n"+
-		"# shows the default. Check changes with: tocsin hub --check\n", &c)
+		"# shows the default. Check changes with: tocsin hub --check\n", &c) + notifySample
 }

@@ -58,8 +58,8 @@ allow = ["0.0.0.0/0"]
 		`line 3: hub.addresses: "https://hub.example.org/" is not host:port`,
 		`line 4: hub.retain: 24h0m0s is less than 8d: decisions rest on the last week`,
 		`line 5: hub.group: write it in quotes: "7"`,
-		`line 6: [[log]] is not known`,
-		`line 8: [guard] is not known: the tables are [hub], [never_block], [policy]`,
+		`line 6: [[log]] is not known: the only list of tables is [[notify]]`,
+		`line 8: [guard] is not known: the tables are [hub], [never_block], [policy], [incident], [mail], [rdap], [notifications] and [[notify]]`,
 		`line 10: policy.witnes_owners is not known: did you mean policy.witness_owners?`,
 		`line 12: never_block.allow: 0.0.0.0/0 is wider than /8: nothing would be blocked any more`,
 	}
@@ -102,5 +102,80 @@ func TestSampleHubIsTheDefault(t *testing.T) {
 		if diff := cmp.Diff(DefaultHub(), c, opts); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+func TestIncidentFile(t *testing.T) {
+	c, err := ParseHub([]byte(`
+[incident]
+organisation = "Example CSIRT"
+contact = "csirt@example.net"
+languages = ["fr", "en"]
+vendor = ["198.51.100.0/24"]
+[mail]
+server = "mail.example.net:587"
+from = "Example CSIRT <csirt@example.net>"
+[rdap]
+contacts = ["203.0.113.0/24 abuse@provider.example"]
+[notifications]
+per_hour = 3
+[[notify]]
+name = "on call"
+mail = "oncall@example.net"
+kinds = ["campaign-opened"]
+[[notify]]
+name = "chat"
+url = "https://chat.example.net/hook"
+secret_file = "/etc/tocsin/chat.secret"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := c.Incident
+	if in.Organisation != "Example CSIRT" || in.Mail.Server != "mail.example.net:587" || in.Mail.TLS != "starttls" || in.PerHour != 3 ||
+		len(in.Recipients) != 2 || in.Recipients[0].Mail != "oncall@example.net" || in.Recipients[1].URL == "" || in.Languages[0] != "fr" {
+		t.Errorf("got %+v", in)
+	}
+}
+
+func TestIncidentMistakes(t *testing.T) {
+	_, err := ParseHub([]byte(`[incident]
+contact = "csirt"
+languages = ["it"]
+keep = "1h"
+silent = "1s"
+[mail]
+server = "mail.example.net:587"
+tls = "maybe"
+[rdap]
+contacts = ["abuse@provider.example"]
+[notifications]
+per_hour = 0
+[[notify]]
+mail = "oncall@example.net"
+[[notify]]
+name = "chat"
+[[notify]]
+name = "hook"
+url = "https://chat.example.net/hook"
+`))
+	want := []string{
+		`mail.from: must not be empty`,
+		`line 2: incident.contact: "csirt" is no mail address`,
+		`line 3: incident.languages: "it" is not one of en, fr, de`,
+		`line 4: incident.keep: 1h0m0s is not between 1d and 90d`,
+		`line 5: incident.silent: 1s is less than 10m: a device that restarts is not silent`,
+		`line 8: mail.tls: "maybe" is not one of starttls, implicit, none`,
+		`line 10: rdap.contacts: "abuse@provider.example" is not "PREFIX ADDRESS", such as "203.0.113.0/24 abuse@example.net"`,
+		`line 12: notifications.per_hour: 0 is not between 1 and 1000`,
+		`line 13: [[notify]]: each needs a name of its own`,
+		`line 15: [[notify]] "chat": give either mail or url`,
+		`line 17: [[notify]] "hook": a webhook needs secret_file, so that its receiver can tell our messages`,
+	}
+	if err == nil {
+		t.Fatal("no mistakes")
+	}
+	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
