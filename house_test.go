@@ -42,7 +42,7 @@ var tiers = [][]string{
 	{"rdap", "mail", "notify"},                                              // 5 adapters: whom to write to, letters, messages
 	{"feed/fanout"},                                                         // 6 bytes to many connections
 	{"operator", "api", "feed"},                                             // 6 protocols: the control socket, the hub's API, signed frames
-	{"config", "sim", "uplink"},                                             // 7
+	{"config", "sim", "sim/incident", "uplink"},                             // 7
 	{"guard", "hub"},                                                        // 8
 	{"cmd/tocsin", "bench", "demo"},                                         // 9
 }

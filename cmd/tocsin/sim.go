@@ -26,11 +26,11 @@ const maxSimulated = 1_000_000
 func simCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sim",
-		Short: "Invent what a hub has to serve",
+		Short: "Invent a fleet that a hub has to serve, or an incident",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(simFleetCommand(), simShareCommand())
+	cmd.AddCommand(simFleetCommand(), simIncidentCommand(), simShareCommand())
 	return cmd
 }
 
