@@ -47,7 +47,7 @@ func simIncidentCommand() *cobra.Command {
 	cmd.Flags().Float64Var(&f.hours, "hours", incident.DefaultSpan.Hours(), "how long it lasts")
 	cmd.Flags().StringVar(&f.start, "start", incident.Start.Format(time.RFC3339), "when it begins; the loud campaign comes 42 minutes later")
 	cmd.Flags().BoolVar(&f.jsonFlows, "json-flows", false, "write the connections as JSON, too")
-	cmd.Flags().BoolVar(&f.force, "force", false, "replace an earlier incident, or write among other files")
+	cmd.Flags().BoolVar(&f.force, "force", false, "replace an earlier incident, or write beside other files")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }

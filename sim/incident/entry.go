@@ -22,7 +22,7 @@ type bot struct {
 	late     bool  // only after its first attack
 	regular  bool  // at even times
 	fetches  bool  // from the payload host
-	seed     int
+	number   int
 }
 
 // breakIns has campaigns get into some devices: only of the first model, as a
@@ -51,8 +51,8 @@ func (w *world) breakIns() {
 // incident has all of them.
 func (w *world) entry(r *rand.Rand, k, dev int) bot {
 	b := bot{
-		device: dev, group: loud, seed: k, guessed: k%3 != 1, persists: k%3 == 0, scans: k%3 == 2,
-		commands: r.IntN(10) > 0, late: r.IntN(10) == 0, regular: r.IntN(20) < 17, fetches: r.IntN(10) < 7,
+		device: dev, group: loud, number: k, guessed: k%3 != 1, persists: k%3 == 0, scans: k%3 == 2,
+		commands: k%10 != 9, late: k%10 == 4, regular: k%20 != 6 && k%20 < 18, fetches: k%10 != 1 && k%10 != 5 && k%10 != 8,
 	}
 	begins := w.loud.begins + int64(120*w.scale)
 	source := w.loud.sources[r.IntN(len(w.loud.sources))]
@@ -90,7 +90,7 @@ func (w *world) persist(r *rand.Rand, b *bot) {
 		{at + 7, tocsin.AccountAdded, "support9"},
 		{at + 15, tocsin.AutorunAdded, "/etc/cron.d/0sync"},
 	}
-	first := b.seed / 3 % len(all)
+	first := b.number / 3 % len(all)
 	d.events = append(d.events, all[first])
 	for i, e := range all {
 		if i != first && r.IntN(2) == 0 {

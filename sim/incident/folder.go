@@ -25,9 +25,12 @@ type folder struct {
 // ever cleared.
 const heading = "# An invented incident\n"
 
+const readme = "README.md"
+
 // own are the names of everything that an incident consists of.
 var own = []string{
-	"README.md", "devices", "flows", "devices.csv", "inventory.json", "networks.csv", "countries.csv", "trace.jsonl", "truth.json",
+	"devices", "flows", "devices.csv", "inventory.json", "networks.csv", "countries.csv", "trace.jsonl", TruthFile,
+	readme, // the last to go, so that one that was left half removed is still known
 }
 
 // openFolder makes sure of an empty folder at dir; force takes one that is not.
@@ -44,16 +47,27 @@ func openFolder(dir string, force bool) (*folder, error) {
 	case !force:
 		return nil, fmt.Errorf("%s holds something already: name an empty folder, or replace an earlier incident with --force", dir)
 	}
-	text, err := os.ReadFile(filepath.Join(dir, own[0]))
-	if err != nil || !bytes.HasPrefix(text, []byte(heading)) {
-		return f, nil // somebody's own things: they stay
-	}
+	return f, clearFolder(dir)
+}
+
+// clearFolder removes an earlier incident from dir. What is of somebody else
+// stays, and must not be in the way.
+func clearFolder(dir string) error {
+	text, err := os.ReadFile(filepath.Join(dir, readme))
+	earlier := err == nil && bytes.HasPrefix(text, []byte(heading))
 	for _, name := range own {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return nil, err
+		path := filepath.Join(dir, name)
+		if _, err := os.Lstat(path); err != nil {
+			continue
+		}
+		if !earlier {
+			return fmt.Errorf("%s is in the way, and %s is no earlier incident: name another folder", path, dir)
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return err
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // makeAll makes the folder at path with those above it, and remembers which were
@@ -80,7 +94,7 @@ func (f *folder) file(name string, fill func(*bufio.Writer) error) (err error) {
 	if err := f.makeAll(filepath.Dir(path)); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}

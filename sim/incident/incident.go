@@ -98,8 +98,8 @@ func (c Config) Check() (Config, error) {
 
 // Write invents an incident and writes it into the folder dir, which it makes if
 // need be. A folder that holds something is refused, unless c.Force is set: then
-// an earlier incident is replaced, and anything else is left alone unless it has
-// the name of a file that is written. After an error nothing new is left behind.
+// an earlier incident is replaced, and nothing else is touched; what has the name
+// of a file to write is an error. After an error nothing new is left behind.
 func Write(ctx context.Context, dir string, c Config) (Summary, error) {
 	c, err := c.Check()
 	if err != nil {

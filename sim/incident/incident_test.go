@@ -18,7 +18,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tocsin-io/tocsin/detect"
+	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/internal/nettable"
+	"github.com/tocsin-io/tocsin/quorum"
+	"github.com/tocsin-io/tocsin/replay"
 	"github.com/tocsin-io/tocsin/sim/incident"
 )
 
@@ -73,7 +77,7 @@ var (
 
 // TestAddresses looks at everything that reads like an address, in every file.
 func TestAddresses(t *testing.T) {
-	w := write(t, incident.Config{Seed: 3, Devices: 40, JSONFlows: true})
+	w := write(t, incident.Config{Seed: 3, Devices: 20, JSONFlows: true})
 	seen := 0
 	for name, text := range w.files(t) {
 		text = forSamba.ReplaceAll(text, []byte("$1 "))
@@ -88,7 +92,7 @@ func TestAddresses(t *testing.T) {
 			}
 		}
 	}
-	if seen < 20_000 {
+	if seen < 10_000 {
 		t.Errorf("only %d addresses were seen", seen)
 	}
 }
@@ -173,15 +177,29 @@ func TestMistakes(t *testing.T) {
 
 var little = incident.Config{Seed: 1, Devices: 5, Span: incident.MinSpan}
 
+// TestFolderThatHoldsSomething: nothing of somebody else is ever overwritten.
 func TestFolderThatHoldsSomething(t *testing.T) {
 	dir := t.TempDir()
-	mine := filepath.Join(dir, "devices", "mine")
+	mine := filepath.Join(dir, "mine")
 	put(t, mine, "mine")
 	if _, err := incident.Write(t.Context(), dir, little); err == nil || !strings.Contains(err.Error(), "holds something already") {
 		t.Fatalf("got %v", err)
 	}
 	c := little
 	c.Force = true
+	for _, name := range []string{"README.md", "devices/nas-0001/auth.log"} {
+		way := filepath.Join(dir, name)
+		put(t, way, "mine")
+		if _, err := incident.Write(t.Context(), dir, c); err == nil || !strings.Contains(err.Error(), "in the way") {
+			t.Fatalf("got %v", err)
+		}
+		if b, err := os.ReadFile(way); err != nil || string(b) != "mine" {
+			t.Errorf("%s: %q, %v", way, b, err)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, strings.Split(name, "/")[0])); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := incident.Write(t.Context(), dir, c); err != nil {
 		t.Fatal(err)
 	}
@@ -243,6 +261,23 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("%s: something is left", phase)
 		}
 		cancel()
+	}
+}
+
+// TestReplay: the production code stops much of it, and nobody who belongs there.
+func TestReplay(t *testing.T) {
+	w := write(t, incident.Config{Seed: 13})
+	p, err := replay.New(replay.Config{Detect: detect.Default(), Fleet: fleet.Config{Quorum: quorum.Default()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range w.trace {
+		if err := p.Play(a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := p.End(); s.Attempts != w.summary.Attempts || s.Stopped < s.Attempts/10 || s.BenignBlocked > 0 {
+		t.Errorf("%+v", s)
 	}
 }
 

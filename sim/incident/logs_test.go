@@ -104,7 +104,7 @@ func TestLogsAreReadAsMeant(t *testing.T) {
 // TestLogsShowThatTheyLive: no log is silent for longer than five minutes, unless
 // lines were removed; then exactly those are missing.
 func TestLogsShowThatTheyLive(t *testing.T) {
-	w := write(t, incident.Config{Seed: 2, Devices: 100})
+	w := write(t, incident.Config{Seed: 2, Devices: 60})
 	removed := map[string]int{}
 	for _, d := range w.inventory {
 		truth := w.device(t, d.Device)
@@ -255,7 +255,7 @@ func TestPeople(t *testing.T) {
 // TestCampaigns: both are as they are said to be, and only devices that the
 // internet reaches see them.
 func TestCampaigns(t *testing.T) {
-	w := write(t, incident.Config{Seed: 9, Devices: 100})
+	w := write(t, incident.Config{Seed: 9, Devices: 70})
 	by := map[string][]tocsin.Attempt{}
 	for _, a := range w.trace {
 		by[a.Source.Addr().String()] = append(by[a.Source.Addr().String()], a.Attempt)
@@ -294,7 +294,7 @@ func TestCampaigns(t *testing.T) {
 		if share := float64(step) / float64(steps); c.Name == "slow" && (share < 0.5 || share > 0.75) {
 			t.Errorf("%.2f of the steps follow the dictionary", share)
 		}
-		if active < 200 {
+		if active < 100 {
 			t.Errorf("%s: %d sources", c.Name, active)
 		}
 	}
@@ -313,14 +313,14 @@ func TestCampaigns(t *testing.T) {
 			others++
 		}
 	}
-	if others < 200 {
+	if others < 100 {
 		t.Errorf("only %d others use the same dictionary", others)
 	}
 }
 
 // TestEvents: what a break-in leaves, and nothing that is no fact.
 func TestEvents(t *testing.T) {
-	w := write(t, incident.Config{Seed: 10, Devices: 120})
+	w := write(t, incident.Config{Seed: 10, Devices: 70})
 	known := map[string]bool{}
 	for _, f := range []tocsin.Fact{tocsin.KeysChanged, tocsin.AccountAdded, tocsin.AutorunAdded, tocsin.LogGap} {
 		known[f.String()] = true

@@ -47,12 +47,17 @@ type inventoryLine struct {
 	}
 }
 
-// flow is a line of conn.log, by column.
-type flow map[string]string
+// flow is a line of conn.log.
+type flow struct {
+	cells   []string
+	columns map[string]int
+}
+
+func (f flow) get(column string) string { return f.cells[f.columns[column]] }
 
 func (f flow) at(t *testing.T) time.Time {
 	t.Helper()
-	s, err := strconv.ParseFloat(f["ts"], 64)
+	s, err := strconv.ParseFloat(f.get("ts"), 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +66,7 @@ func (f flow) at(t *testing.T) time.Time {
 
 func (f flow) to(t *testing.T) netip.AddrPort {
 	t.Helper()
-	to, err := netip.ParseAddrPort(net(f["id.resp_h"]) + ":" + f["id.resp_p"])
+	to, err := netip.ParseAddrPort(net(f.get("id.resp_h")) + ":" + f.get("id.resp_p"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,21 +181,21 @@ func (w *written) logs(t *testing.T, path string) (lines [][]byte) {
 // readFlows reads a conn.log in columns.
 func readFlows(t *testing.T, b []byte) (columns []string, list []flow) {
 	t.Helper()
+	places := map[string]int{}
 	lines := bufio.NewScanner(bytes.NewReader(b))
 	for lines.Scan() {
 		cells := strings.Split(lines.Text(), "\t")
 		switch {
 		case cells[0] == "#fields":
 			columns = cells[1:]
+			for i, c := range columns {
+				places[c] = i
+			}
 		case strings.HasPrefix(cells[0], "#"):
 		case len(cells) != len(columns):
 			t.Fatalf("%d columns, want %d: %s", len(cells), len(columns), lines.Text())
 		default:
-			f := flow{}
-			for i, c := range cells {
-				f[columns[i]] = c
-			}
-			list = append(list, f)
+			list = append(list, flow{cells, places})
 		}
 	}
 	return columns, list

@@ -11,19 +11,18 @@ import (
 	"github.com/tocsin-io/tocsin"
 )
 
-// write writes all files.
+// write writes all files, the truth last: an incident that has it is whole.
 func (w *world) write(ctx context.Context, f *folder) error {
 	files := []struct {
 		name string
 		fill func(*bufio.Writer) error
 	}{
-		{"README.md", writeReadme},
+		{readme, writeReadme},
 		{"inventory.json", w.writeInventory},
 		{"devices.csv", w.writeDevices},
 		{"networks.csv", writeNetworks},
 		{"countries.csv", writeCountries},
 		{"trace.jsonl", w.writeTrace},
-		{TruthFile, w.writeTruth},
 		{"flows/conn.log", func(out *bufio.Writer) error { return w.writeFlows(ctx, out, false) }},
 	}
 	for _, file := range files {
@@ -37,7 +36,10 @@ func (w *world) write(ctx context.Context, f *folder) error {
 			return err
 		}
 	}
-	return w.writeLogs(ctx, f)
+	if err := w.writeLogs(ctx, f); err != nil {
+		return err
+	}
+	return f.file(TruthFile, w.writeTruth)
 }
 
 func indented(out *bufio.Writer, v any) error {
