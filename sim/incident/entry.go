@@ -55,14 +55,13 @@ func (w *world) entry(r *rand.Rand, k, dev int) bot {
 		commands: k%10 != 9, late: k%10 == 4, regular: k%20 != 6 && k%20 < 18, fetches: k%10 != 1 && k%10 != 5 && k%10 != 8,
 	}
 	begins := w.loud.begins + int64(120*w.scale)
-	source := w.loud.sources[r.IntN(len(w.loud.sources))]
+	c := &w.loud
 	if k%6 == 4 {
-		b.group, begins = slow, w.start+int64(600*w.scale)
-		source = w.slow.sources[r.IntN(len(w.slow.sources))]
+		b.group, begins, c = slow, w.start+int64(600*w.scale), &w.slow
 	}
-	b.by = source
 	b.entered = begins + w.minutes(r, 0, 18)
-	v := visitor{source: source, group: b.group}
+	b.by = w.member(r, c, dev, !b.guessed)
+	v := visitor{source: b.by, group: b.group}
 	s := w.door(r, dev)
 	if b.guessed {
 		var tries []try
@@ -79,6 +78,23 @@ func (w *world) entry(r *rand.Rand, k, dev int) bot {
 		w.persist(r, &b)
 	}
 	return b
+}
+
+// member returns a source of c; if unseen is set, one that has not tried dev.
+func (w *world) member(r *rand.Rand, c *campaign, dev int, unseen bool) netip.Addr {
+	tried := map[netip.Addr]bool{}
+	for i := range w.attempts {
+		if a := &w.attempts[i]; unseen && int(a.device) == dev {
+			tried[a.source] = true
+		}
+	}
+	first := r.IntN(len(c.sources))
+	for i := range c.sources {
+		if s := c.sources[(first+i)%len(c.sources)]; !tried[s] {
+			return s
+		}
+	}
+	return c.sources[first]
 }
 
 // persist is what stays behind on a device.

@@ -63,7 +63,8 @@ type TrueDevice struct {
 	Campaign    string          `json:"campaign,omitempty"`
 	FirstAct    time.Time       `json:"first_attack_act,omitzero"`
 	// Shows is what can be seen of the break-in: guessed or entered (by a source of
-	// a campaign that had not failed there), persistence, scan, controller, payload.
+	// a campaign that had not failed there before), persistence, scan, controller,
+	// payload.
 	Shows []string `json:"shows,omitempty"`
 	// Removed is what telemetry was: logs, lines, flows.
 	Removed   []string  `json:"removed,omitempty"`
