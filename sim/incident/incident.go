@@ -30,7 +30,7 @@ const (
 	MaxDevices     = 10_000
 	MaxSpan        = 7 * 24 * time.Hour
 	MinSpan        = 30 * time.Minute
-	MaxDeviceHours = 48_000 // devices times hours: some 100 connections each, in memory
+	MaxDeviceHours = 48_000 // devices times hours: some 80 connections each, in memory
 	DefaultDevices = 60
 	DefaultSpan    = 2 * time.Hour
 )
