@@ -116,8 +116,11 @@ func Write(ctx context.Context, dir string, c Config) (Summary, error) {
 	}
 	if err != nil {
 		f.undo()
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		switch {
+		case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 			err = fmt.Errorf("%w; what was written is removed again: free some space, or name a folder on another disk", err)
+		case errors.Is(err, context.Canceled):
+			err = fmt.Errorf("stopped, and what was written is removed again: %w", err)
 		}
 		return Summary{}, err
 	}
