@@ -26,18 +26,26 @@ var tiers = [][]string{
 	{"internal/testjournal"}, // 0
 	{"internal/window", "internal/accounts", "internal/nettable"},                     // 1 pure: bounded counts, names everybody knows, address → network
 	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"}, // 1 pure
-	{"compromise"},       // 1 pure: label and assess
-	{"takedown"},         // 1 pure: cases and their clock
-	{"authlog/logmix"},   // 1 made-up logs for benchmarks
-	{"detect", "quorum"}, // 2 pure: one device; witnesses
-	{"bulletin"},         // 2 pure: what people are told
-	{"dossier", "stix"},  // 2 evidence texts and X-ARF; export
-	{"watch", "fleet"},   // 3 pure: one device, and all of them, composed
+	{"contact"},    // 1 pure: single flows summed up
+	{"controller"}, // 1 pure
+	{"authlog/logmix", "controller/fleettrace"},            // 1 made-up logs for benchmarks
+	{"detect", "quorum"},                                   // 2 pure: one device; witnesses
+	{"watch", "fleet"},                                     // 3 pure: one device, and all of them, composed
+	{"replay", "firewall/firewalltest", "store/storetest"}, // 4 a trace through both; conformance suites
+	{"replay/tracemix"},                                    // 4 made-up traces for tests and benchmarks
+	{"compromise"},                                         // 1 pure: label and assess
+	{"takedown"},                                           // 1 pure: cases and their clock
+	{"authlog/logmix"},                                     // 1 made-up logs for benchmarks
+	{"detect", "quorum"},                                   // 2 pure: one device; witnesses
+	{"bulletin"},                                           // 2 pure: what people are told
+	{"dossier", "stix"},                                    // 2 evidence texts and X-ARF; export
+	{"watch", "fleet"},                                     // 3 pure: one device, and all of them, composed
 	{"replay", "firewall/firewalltest", "store/storetest"}, // 4 a trace through both; conformance suites
 	{"replay/tracemix"}, // 4 made-up traces for tests and benchmarks
 	{"firewall/nft", "firewall/iptables", "firewall/memory"},                // 5 adapters
 	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"}, // 5 adapters
 	{"store/sqlite", "keys", "spool"},                                       // 5 adapters
+	{"flows/zeek", "flows/conntrack"},                                       // 5 adapters
 	{"footprints"},                                                          // 5 adapters
 	{"rdap", "mail", "notify"},                                              // 5 adapters: whom to write to, letters, messages
 	{"feed/fanout"},                                                         // 6 bytes to many connections
@@ -52,6 +60,7 @@ var tiers = [][]string{
 var (
 	pure = []string{
 		".", "internal/window", "internal/accounts", "internal/nettable", "authlog", "sighting", "blocklist", "ruleset",
+		"firewall", "logsource", "store", "contact", "controller", "detect", "quorum", "watch", "fleet", "replay",
 		"firewall", "logsource", "store", "detect", "quorum", "watch", "fleet", "replay",
 		"compromise", "bulletin",
 		"takedown",
