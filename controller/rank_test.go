@@ -43,38 +43,32 @@ func ranked(o fleettrace.Options) (r run) {
 	return r
 }
 
-// scenarios are those of docs/controllers.md, with the share of fleets in which
-// the true controller must come first.
+// scenarios are those of docs/controllers.md.
 var scenarios = []struct {
 	name    string
 	options fleettrace.Options
-	want    float64
 }{
-	{"5bots", fleettrace.Options{Bots: 5}, 0.80},
-	{"8bots", fleettrace.Options{Bots: 8}, 0.90},
-	{"30bots", fleettrace.Options{Bots: 30}, 0.98},
-	{"30botsUninformative", fleettrace.Options{Bots: 30, Irregular: true, Untimed: true}, 0.85},
-	{"30botsUninformativeNoClock", fleettrace.Options{Bots: 30, Irregular: true, NoClock: true}, 0.85},
+	{"5bots", fleettrace.Options{Bots: 5}},
+	{"8bots", fleettrace.Options{Bots: 8}},
+	{"30bots", fleettrace.Options{Bots: 30}},
+	{"30botsUninformative", fleettrace.Options{Bots: 30, Irregular: true, Untimed: true}},
+	{"30botsUninformativeNoClock", fleettrace.Options{Bots: 30, Irregular: true, NoClock: true}},
 }
 
+// So few fleets prove no share (the benchmark does, with 200), but what is found
+// in them stays found.
 func TestTrueControllerComesFirst(t *testing.T) {
-	const seeds = 4
 	for _, s := range scenarios {
 		t.Run(s.name, func(t *testing.T) {
-			first := 0
-			for seed := range uint64(seeds) {
+			for seed := range uint64(3) {
 				s.options.Seed = seed + 1
 				r := ranked(s.options)
-				if r.rank == 1 {
-					first++
+				if r.rank != 1 {
+					t.Errorf("seed %d: the true controller has rank %d", seed+1, r.rank)
 				}
 				if r.vendor {
 					t.Errorf("seed %d: a server of the vendor was admitted", seed+1)
 				}
-			}
-			// So few fleets prove no share; the benchmark does with 200.
-			if want := int(s.want*seeds) - 1; first < want {
-				t.Errorf("first in %d of %d fleets, want %d", first, seeds, want)
 			}
 		})
 	}
