@@ -1,9 +1,11 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,8 +15,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/store"
 	"github.com/tocsin-io/tocsin/store/sqlite"
+	"github.com/tocsin-io/tocsin/store/storetest"
 )
 
 // filled returns the bytes of a database with something in it.
@@ -32,6 +36,9 @@ func filled(t *testing.T) []byte {
 			t.Fatal(err)
 		}
 	}
+	if err := evidence(s); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -40,6 +47,40 @@ func filled(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// evidence adds what devices tell besides sightings, and a document of each kind.
+func evidence(s storetest.Store) error {
+	noon := storetest.Noon
+	for i := range 20 {
+		device := tocsin.DeviceID(fmt.Sprint("dev-", i))
+		_, err := s.AddClues(context.Background(), []store.Clue{storetest.Clue(device, 1, 1)})
+		contact := storetest.Contact(device, "198.51.100.7:443", noon, noon.Add(time.Hour))
+		coverage := tocsin.Coverage{Stream: tocsin.LogStream, From: noon, Until: noon.Add(time.Hour)}
+		err = errors.Join(err, s.AddContacts(context.Background(), []tocsin.Contact{contact}), s.Cover(context.Background(), device, coverage))
+		_, e := s.PutRecord(context.Background(), store.Record{Kind: "case", ID: fmt.Sprint(i), Body: []byte("body")})
+		if err = errors.Join(err, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// told reads what evidence added.
+func told(s storetest.Store) (lines []string, err error) {
+	err = errors.Join(list(&lines, s.Clues(context.Background(), "", time.Time{})), list(&lines, s.Contacts(context.Background(), "", time.Time{})),
+		list(&lines, s.Covered(context.Background())), list(&lines, s.Records(context.Background(), "case")))
+	return lines, err
+}
+
+func list[T any](lines *[]string, seq iter.Seq2[T, error]) error {
+	for v, err := range seq {
+		if err != nil {
+			return err
+		}
+		*lines = append(*lines, fmt.Sprint(v))
+	}
+	return nil
 }
 
 // contents reads what a database holds, and checks it.
@@ -67,6 +108,11 @@ func contents(t *testing.T, db []byte) (lines []string, err error) {
 		}
 		lines = append(lines, fmt.Sprint(e.Serial, e.At, *e.Received))
 	}
+	more, err := told(s)
+	if err != nil {
+		return nil, err
+	}
+	lines = append(lines, more...)
 	names, err := s.Names(t.Context(), "")
 	for _, name := range names {
 		v, err := s.Value(t.Context(), name)
@@ -89,7 +135,7 @@ func wantSentence(t *testing.T, what string, err, want error) {
 func TestFlippedBytes(t *testing.T) {
 	whole := filled(t)
 	want, err := contents(t, whole)
-	if err != nil || len(want) != 520 {
+	if err != nil || len(want) != 600 {
 		t.Fatalf("got %d lines, %v", len(want), err)
 	}
 	found := 0

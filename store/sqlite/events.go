@@ -117,6 +117,11 @@ func (s *Store) Append(ctx context.Context, batch []tocsin.Received) ([]tocsin.E
 
 // Highest implements [store.Ingest].
 func (s *Store) Highest(ctx context.Context, device tocsin.DeviceID) (tocsin.ID, error) {
+	return s.highest(ctx, "marks", device)
+}
+
+// highest reads a mark from a table of them.
+func (s *Store) highest(ctx context.Context, table string, device tocsin.DeviceID) (tocsin.ID, error) {
 	id := tocsin.ID{Device: device}
 	m, err := one(ctx, s, func(rows *sql.Rows) (m mark, err error) {
 		var boot, counter, sum int64
@@ -126,7 +131,7 @@ func (s *Store) Highest(ctx context.Context, device tocsin.DeviceID) (tocsin.ID,
 			err = fmt.Errorf("mark of %s: %w", device, store.ErrDamaged)
 		}
 		return m, err
-	}, "SELECT boot, counter, sum FROM marks WHERE device = ?", string(device))
+	}, "SELECT boot, counter, sum FROM "+table+" WHERE device = ?", string(device))
 	if errors.Is(err, store.ErrNotFound) {
 		return id, nil
 	}

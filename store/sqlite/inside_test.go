@@ -38,7 +38,10 @@ func number(t *testing.T, conn *sql.Conn, query string) (n int) {
 }
 
 // samples puts something into a database of each version.
-var samples = map[int]string{1: "INSERT INTO marks VALUES ('dev-1', 1, 7, 0)"}
+var samples = map[int]string{
+	1: "INSERT INTO marks VALUES ('dev-1', 1, 7, 0)",
+	2: "INSERT INTO marks VALUES ('dev-1', 1, 7, 0); INSERT INTO clue_marks VALUES ('dev-1', 1, 7, 0)",
+}
 
 func TestMigrateFromEveryVersion(t *testing.T) {
 	steps := migrations()
@@ -199,6 +202,29 @@ func FuzzRow(f *testing.F) {
 		}
 		if string(encodeReceived(again)) != string(encodeReceived(r)) {
 			t.Errorf("got %+v, want %+v", again, r)
+		}
+	})
+}
+
+// FuzzEvidenceRow: rows of clues and contacts that are read are rows that would
+// be written.
+func FuzzEvidenceRow(f *testing.F) {
+	now := time.Unix(1, 0).UTC()
+	c := store.Clue{Clue: tocsin.Clue{At: now, Subject: "x", To: netip.MustParseAddrPort("[2001:db8::1]:1")}}
+	f.Add(encodeClue(&c), encodeContact(&tocsin.Contact{First: now, Last: now, Starts: []tocsin.Start{{At: now, Sent: 1}}}))
+	f.Add([]byte{clueVersion}, []byte{contactVersion})
+	f.Fuzz(func(t *testing.T, clue, contact []byte) {
+		if c, err := decodeClue("dev-1", clue); err == nil {
+			again, err := decodeClue("dev-1", encodeClue(&c))
+			if err != nil || string(encodeClue(&again)) != string(encodeClue(&c)) {
+				t.Errorf("got %+v, %v; want %+v", again, err, c)
+			}
+		}
+		if c, err := decodeContact(contact); err == nil {
+			again, err := decodeContact(encodeContact(&c))
+			if err != nil || string(encodeContact(&again)) != string(encodeContact(&c)) {
+				t.Errorf("got %+v, %v; want %+v", again, err, c)
+			}
 		}
 	})
 }

@@ -59,6 +59,10 @@ var (
 	_ store.Frames   = (*Store)(nil)
 	_ store.Values   = (*Store)(nil)
 	_ store.Accesses = (*Store)(nil)
+	_ store.Clues    = (*Store)(nil)
+	_ store.Contacts = (*Store)(nil)
+	_ store.Coverage = (*Store)(nil)
+	_ store.Records  = (*Store)(nil)
 	_ store.Upkeep   = (*Store)(nil)
 )
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,7 +123,13 @@ func (s *Store) checkRows(ctx context.Context) error {
 	for _, err := range s.States(ctx) {
 		note(err)
 	}
-	_, err := s.Accesses(ctx)
+	noteAll(note, s.Clues(ctx, "", earliest))
+	noteAll(note, s.Contacts(ctx, "", earliest))
+	noteAll(note, s.Covered(ctx))
+	note(s.checkMarks(ctx, "clue_marks"))
+	_, err := collect(ctx, s, scanRecord, "SELECT kind, id, version, row FROM records")
+	note(err)
+	_, err = s.Accesses(ctx)
 	note(err)
 	_, err = collect(ctx, s, decoded[store.Token], "SELECT hash, row FROM tokens")
 	note(err)
@@ -134,6 +141,13 @@ func (s *Store) checkRows(ctx context.Context) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// noteAll notes the errors of a sequence.
+func noteAll[T any](note func(error) bool, seq iter.Seq2[T, error]) {
+	for _, err := range seq {
+		note(err)
+	}
 }
 
 // checkLog reads all events and marks, and compares the head with them.
@@ -164,7 +178,12 @@ func (s *Store) checkLog(ctx context.Context) error {
 	if uint64(before.serial) < last.Serial || n > 0 && before.at < nanos(last.At) || before == after && n != after.events {
 		return fmt.Errorf("%s: %w: the log does not end where it says", s.path, store.ErrDamaged)
 	}
-	_, err = collect(ctx, s, func(rows *sql.Rows) (none struct{}, err error) {
+	return s.checkMarks(ctx, "marks")
+}
+
+// checkMarks reads what repeats are recognised by.
+func (s *Store) checkMarks(ctx context.Context, table string) error {
+	_, err := collect(ctx, s, func(rows *sql.Rows) (none struct{}, err error) {
 		var device string
 		var boot, counter, sum int64
 		if err := rows.Scan(&device, &boot, &counter, &sum); err != nil {
@@ -174,7 +193,7 @@ func (s *Store) checkLog(ctx context.Context) error {
 			err = fmt.Errorf("mark of %s: %w", device, store.ErrDamaged)
 		}
 		return none, err
-	}, "SELECT device, boot, counter, sum FROM marks")
+	}, "SELECT device, boot, counter, sum FROM "+table)
 	return err
 }
 

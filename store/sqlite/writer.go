@@ -165,7 +165,7 @@ func (t *tx) try(do func(*tx) error) (refused, err error) {
 }
 
 func isRefusal(err error) bool {
-	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrSpent)
+	return errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrExists) || errors.Is(err, store.ErrSpent) || errors.Is(err, store.ErrChanged)
 }
 
 // exec runs one statement and returns how many rows it changed. No context: a

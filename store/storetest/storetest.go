@@ -27,6 +27,10 @@ type Store interface {
 	store.Frames
 	store.Values
 	store.Accesses
+	store.Clues
+	store.Contacts
+	store.Coverage
+	store.Records
 	store.Upkeep
 	Close() error
 }
@@ -60,6 +64,12 @@ func Run(t *testing.T, open Open) {
 		{"values", testValues},
 		{"of many who put a new value one does", testPutNewRace},
 		{"accesses", testAccesses},
+		{"clues", testClues},
+		{"clues of many devices", testManyClues},
+		{"contacts", testContacts},
+		{"coverage", testCoverage},
+		{"records", testRecords},
+		{"of many who change a record one does", testRecordRace},
 		{"backup, check and size", testUpkeep},
 		{"a closed store", testClosed},
 	} {
@@ -182,6 +192,7 @@ func same(t *testing.T, what string, got, want any) {
 	exact := cmp.Options{
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
 		cmp.Comparer(func(a, b time.Time) bool { return a == b }),
 		cmpopts.EquateErrors(),
 	}
