@@ -39,6 +39,9 @@ type Line struct {
 	Live bool
 	// Cut says that the line was longer than [MaxLine].
 	Cut bool
+	// Missing says that lines between what was read last and now are lost, and
+	// why; then the line has neither Text nor Mark.
+	Missing string
 	// Mark is where to go on once this line is digested.
 	Mark Mark
 }

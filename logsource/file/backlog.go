@@ -23,7 +23,12 @@ type piece struct {
 // readBack emits the lines of all gaps, oldest first within each.
 func (s *Source) readBack(ctx context.Context, gaps []gap, emit func(logsource.Line) error) error {
 	for _, g := range gaps {
-		pieces, err := s.plan(g)
+		pieces, lost, err := s.plan(g)
+		if lost {
+			if err := emit(logsource.Line{Missing: "the file read last is gone"}); err != nil {
+				return err
+			}
+		}
 		if err != nil {
 			// A backlog that cannot be read does not end what is live. Its mark
 			// stays, so the next start tries again.
@@ -51,11 +56,12 @@ func (s *Source) readBack(ctx context.Context, gaps []gap, emit func(logsource.L
 	return nil
 }
 
-// plan finds the files that hold the lines of g.
-func (s *Source) plan(g gap) ([]piece, error) {
+// plan finds the files that hold the lines of g; lost says that the one read last
+// is not among them.
+func (s *Source) plan(g gap) (pieces []piece, lost bool, err error) {
 	all, err := siblings(g.path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	all = withoutTwins(all)
 	first, found := 0, false
@@ -65,6 +71,7 @@ func (s *Source) plan(g gap) ([]piece, error) {
 	if !found {
 		first = changedSince(all, g.from.at)
 		if g.from.inode != 0 {
+			lost = true
 			s.log.Warn("the file read last is gone: reading all that changed since", logkey.Log, g.path)
 		}
 	}
@@ -75,7 +82,6 @@ func (s *Source) plan(g gap) ([]piece, error) {
 			last-- // the file at the path itself: its lines are live ones
 		}
 	}
-	var pieces []piece
 	for i := first; i <= last; i++ {
 		pieces = append(pieces, piece{sibling: all[i], to: -1})
 	}
@@ -91,7 +97,7 @@ func (s *Source) plan(g gap) ([]piece, error) {
 	if ends && len(pieces) > 0 {
 		pieces[len(pieces)-1].to = g.to.off
 	}
-	return pieces, nil
+	return pieces, lost, nil
 }
 
 // find returns which sibling p is in: by inode and first bytes, or, copied or

@@ -32,6 +32,7 @@ type reader struct {
 	lines []string // live ones "+text", older ones "-text", a cut one "text...n"
 	all   []logsource.Line
 	marks map[uint64]logsource.Mark
+	lost  []string // what a line without text says to be missing
 	log   bytes.Buffer
 	err   error
 	begun bool // the live mark came: what is added from now on is live
@@ -66,6 +67,11 @@ func start(t testing.TB, path string, opt file.Options) *reader {
 func (r *reader) take(l logsource.Line) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if l.Missing != "" {
+		r.lost = append(r.lost, l.Missing)
+		r.came.Broadcast()
+		return nil
+	}
 	r.marks[l.Mark.Stream()] = l.Mark
 	r.came.Broadcast()
 	if len(l.Text) == 0 {

@@ -111,6 +111,15 @@ func TestResume(t *testing.T) {
 			tt.do(d)
 			r = start(t, d.path("log"), file.Options{Marks: marks})
 			r.want(tt.missed...)
+			wanted := 0
+			if tt.name == "read file is gone" {
+				wanted = 1
+			}
+			r.mu.Lock()
+			if len(r.lost) != wanted {
+				t.Errorf("said to be missing: %q", r.lost)
+			}
+			r.mu.Unlock()
 			// The new lines come after the old ones or before, but they are live.
 			d.add("log", "\nnow\n")
 			r.until("live line", func() bool { return len(r.lines) > 0 && r.lines[len(r.lines)-1] == "+now" })

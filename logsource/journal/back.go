@@ -24,7 +24,13 @@ type part struct {
 // readBack emits the entries of all gaps.
 func (s *Source) readBack(ctx context.Context, gaps []gap, emit func(logsource.Line) error) error {
 	for _, g := range gaps {
-		for _, p := range s.parts(g) {
+		parts := s.parts(g)
+		if lost(g, parts) {
+			if err := emit(logsource.Line{Missing: "the journal no longer holds what came after the entry read last"}); err != nil {
+				return err
+			}
+		}
+		for _, p := range parts {
 			if err := s.readPart(ctx, g, p, emit); err != nil {
 				return err
 			}
@@ -34,6 +40,17 @@ func (s *Source) readBack(ctx context.Context, gaps []gap, emit func(logsource.L
 		}
 	}
 	return nil
+}
+
+// lost reports whether entries after the one read last are in no file any more:
+// the numbers of a series have no gap.
+func lost(g gap, parts []part) bool {
+	if g.from.series == 0 || len(parts) == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(parts, func(p part) bool {
+		return p.id == g.from.series && p.head.headSeq <= g.from.seqnum+1
+	})
 }
 
 // parts returns the files that may hold entries of g, oldest first.
