@@ -26,6 +26,8 @@ func asError(err error) (*Error, bool) {
 		return Refuse(http.StatusNotFound, "not found: look at its name again"), true
 	case errors.Is(err, store.ErrExists):
 		return Refuse(http.StatusConflict, "it is there already: take another name"), true
+	case errors.Is(err, store.ErrChanged):
+		return Refuse(http.StatusConflict, "somebody changed it meanwhile: read it again"), true
 	case errors.Is(err, store.ErrSpent):
 		return Refuse(http.StatusGone, "used before, or too old: make a new one"), true
 	case errors.Is(err, store.ErrFull):

@@ -19,7 +19,7 @@ import (
 
 // What a hub takes at most, so that clients know how to cut.
 const (
-	MaxBatch     = 1000    // sightings in one batch
+	MaxBatch     = 1000    // sightings, clues or contacts in one batch
 	MaxBody      = 1 << 20 // bytes of a request, as sent
 	MaxExpanded  = 4 << 20 // bytes of a request that was sent as gzip
 	MaxLosses    = 100     // prefixes in one report of losses
@@ -101,6 +101,8 @@ type State struct {
 	Version string            `json:"version,omitempty"`
 	Lists   []store.ListState `json:"lists"`          // in force in its kernel
 	Note    string            `json:"note,omitempty"` // what it wants a person to know
+
+	Coverage []tocsin.Coverage `json:"coverage,omitempty"` // what it read of its own telemetry, one a stream
 }
 
 // An OwnerKey is what the hub can tell a device of its owner's key: never the key

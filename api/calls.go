@@ -38,13 +38,7 @@ func (c *Client) SendAfter(ctx context.Context, sent time.Time, after tocsin.ID,
 	for i, s := range batch {
 		b.Sightings[i] = SightingOf(s)
 	}
-	body, err := pack(b)
-	if err != nil {
-		return t, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, answerTime)
-	defer cancel()
-	return t, c.send(ctx, http.MethodPost, "/v1/sightings", "application/json", "gzip", body, &t)
+	return t, c.packed(ctx, "/v1/sightings", b, &t)
 }
 
 // Lose tells that rules cut off people who belong there.

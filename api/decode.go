@@ -15,8 +15,9 @@ import (
 	"github.com/tocsin-io/tocsin"
 )
 
-// maxSighting bounds one sighting as JSON; a full one takes a quarter of it.
-const maxSighting = 8 << 10
+// maxItem bounds one sighting, clue or contact as JSON; a full contact takes the
+// most, some 5 KiB.
+const maxItem = 8 << 10
 
 var unzippers sync.Pool
 
@@ -108,45 +109,37 @@ func ReadBatch(body []byte, from tocsin.DeviceID) (time.Time, []tocsin.Sighting,
 // it takes is bounded and an error names the one that is wrong. Nothing of a
 // wrong batch is returned.
 func decodeBatch(body []byte, from tocsin.DeviceID) (incoming, error) {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	if err := want(dec, json.Delim('{')); err != nil {
-		return incoming{}, err
-	}
 	b := incoming{after: tocsin.ID{Device: from}}
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return incoming{}, badRequest("not understood: %v", err)
-		}
+	err := decodeFields(body, &b.sent, func(key json.Token, dec *json.Decoder) (err error) {
 		switch key {
-		case "sent":
-			err = dec.Decode(&b.sent)
 		case "after_boot":
-			err = dec.Decode(&b.after.Boot)
+			return dec.Decode(&b.after.Boot)
 		case "after_counter":
-			err = dec.Decode(&b.after.Counter)
+			return dec.Decode(&b.after.Counter)
 		case "sightings":
-			b.sightings, err = decodeSightings(dec, from)
-		default:
-			err = dec.Decode(new(json.RawMessage))
+			b.sightings, err = decodeItems(dec, "sighting", func(_ int, raw []byte) (tocsin.Sighting, error) { return decodeSighting(raw, from) })
+			return err
 		}
-		if err != nil {
-			return incoming{}, asBadRequest(err)
-		}
+		return dec.Decode(new(json.RawMessage))
+	})
+	if err == nil {
+		err = checkOrder(b.sightings, b.sent)
 	}
-	if err := want(dec, json.Delim('}')); err != nil {
-		return incoming{}, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return incoming{}, badRequest("not understood: more than one JSON value")
-	}
-	if !storable(b.sent) {
-		return incoming{}, badRequest("sent: want the device's clock, in a year from 1970 to 2199")
-	}
-	if err := checkOrder(b.sightings, b.sent); err != nil {
+	if err != nil {
 		return incoming{}, err
 	}
 	return b, nil
+}
+
+// atEnd refuses what follows a batch, and one without the device's clock.
+func atEnd(dec *json.Decoder, sent time.Time) error {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return badRequest("not understood: more than one JSON value")
+	}
+	if !storable(sent) {
+		return badRequest("sent: want the device's clock, in a year from 1970 to 2199")
+	}
+	return nil
 }
 
 // An incoming is a [Batch] that was decoded and checked.
@@ -155,6 +148,9 @@ type incoming struct {
 	after     tocsin.ID
 	sightings []tocsin.Sighting
 }
+
+func (b incoming) size() int       { return len(b.sightings) }
+func (b incoming) time() time.Time { return b.sent }
 
 func want(dec *json.Decoder, d json.Delim) error {
 	got, err := dec.Token()
@@ -167,41 +163,57 @@ func want(dec *json.Decoder, d json.Delim) error {
 	return nil
 }
 
-func decodeSightings(dec *json.Decoder, from tocsin.DeviceID) ([]tocsin.Sighting, error) {
+// decodeItems reads an array of what a device tells, called so in errors, one by
+// one.
+func decodeItems[T any](dec *json.Decoder, called string, decode func(i int, raw []byte) (T, error)) ([]T, error) {
 	if err := want(dec, json.Delim('[')); err != nil {
 		return nil, err
 	}
-	var batch []tocsin.Sighting
+	var batch []T
 	for dec.More() {
 		i := len(batch)
 		if i == MaxBatch {
-			return nil, Refuse(http.StatusRequestEntityTooLarge, "more than %d sightings: send less at once", MaxBatch)
+			return nil, Refuse(http.StatusRequestEntityTooLarge, "more than %d %ss: send less at once", MaxBatch, called)
 		}
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
-			return nil, wrong(i, http.StatusBadRequest, err)
+			return nil, wrongItem(called, i, http.StatusBadRequest, err)
 		}
-		if len(raw) > maxSighting {
-			return nil, wrong(i, http.StatusRequestEntityTooLarge, fmt.Errorf("larger than %d bytes", maxSighting))
+		if len(raw) > maxItem {
+			return nil, wrongItem(called, i, http.StatusRequestEntityTooLarge, fmt.Errorf("larger than %d bytes", maxItem))
 		}
-		var s Sighting
-		if err := json.Unmarshal(raw, &s); err != nil {
-			return nil, wrong(i, http.StatusBadRequest, err)
+		t, err := decode(i, raw)
+		if errors.Is(err, errOther) {
+			return nil, wrongItem(called, i, http.StatusForbidden, err)
 		}
-		if s.Device == "" {
-			s.Device = from
-		}
-		if s.Device != from {
-			return nil, wrong(i, http.StatusForbidden, errors.New("it is another device's: a device speaks for itself only"))
-		}
-		t, err := s.Sighting()
 		if err != nil {
-			return nil, wrong(i, http.StatusBadRequest, err)
+			return nil, wrongItem(called, i, http.StatusBadRequest, err)
 		}
 		batch = append(batch, t)
 	}
 	return batch, want(dec, json.Delim(']'))
 }
+
+func decodeSighting(raw []byte, from tocsin.DeviceID) (tocsin.Sighting, error) {
+	var s Sighting
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return tocsin.Sighting{}, err
+	}
+	if s.Device == "" {
+		s.Device = from
+	}
+	if s.Device != from {
+		return tocsin.Sighting{}, errOther
+	}
+	return s.Sighting()
+}
+
+// What is wrong with one of a batch.
+var (
+	errOther  = errors.New("it is another device's: a device speaks for itself only")
+	errFuture = errors.New("it is of the future, by the device's own clock")
+	errOrder  = errors.New("its number is not above that of the one before")
+)
 
 // maxAhead is how far a sighting may be ahead of the clock of its own device,
 // which may have been set back a little in between.
@@ -212,22 +224,23 @@ const maxAhead = 2 * time.Minute
 func checkOrder(batch []tocsin.Sighting, sent time.Time) error {
 	for i, s := range batch {
 		if s.Last.Sub(sent) > maxAhead {
-			return wrong(i, http.StatusUnprocessableEntity, errors.New("it is of the future, by the device's own clock"))
+			return wrongItem("sighting", i, http.StatusUnprocessableEntity, errFuture)
 		}
-		if i == 0 {
-			continue
-		}
-		before := batch[i-1].ID
-		if s.ID.Boot < before.Boot || s.ID.Boot == before.Boot && s.ID.Counter <= before.Counter {
-			return wrong(i, http.StatusBadRequest, errors.New("its number is not above that of the one before"))
+		if i > 0 && !above(s.ID, batch[i-1].ID) {
+			return wrongItem("sighting", i, http.StatusBadRequest, errOrder)
 		}
 	}
 	return nil
 }
 
-// wrong is the refusal of a whole batch for one of its sightings.
-func wrong(i, status int, err error) *Error {
-	return &Error{Status: status, Text: fmt.Sprintf("sighting %d: %v; nothing of the batch was taken", i, err), Index: &i}
+// above reports whether a is newer than b, of one device.
+func above(a, b tocsin.ID) bool {
+	return a.Boot > b.Boot || a.Boot == b.Boot && a.Counter > b.Counter
+}
+
+// wrongItem is the refusal of a whole batch for one of what it holds.
+func wrongItem(called string, i, status int, err error) *Error {
+	return &Error{Status: status, Text: fmt.Sprintf("%s %d: %v; nothing of the batch was taken", called, i, err), Index: &i}
 }
 
 func asBadRequest(err error) error {

@@ -80,34 +80,12 @@ func result[T any](v T, err error) (any, error) {
 // ingest takes a batch. How many sightings it holds is known only once it was
 // read, so a device pays afterwards and waits before the next.
 func (a *API) ingest(c *call) (any, error) {
-	id := c.peer.Device
-	if wait := a.sightings.wait(id, c.at); wait > 0 {
-		return nil, &Error{Status: http.StatusTooManyRequests, Text: "this device sends too much: keep it and wait", RetryAfter: wait}
-	}
-	if !a.sending.enter(id) {
-		return nil, &Error{Status: http.StatusTooManyRequests, Text: "this device sends too many batches at once: wait for the answer", RetryAfter: time.Second}
-	}
-	defer a.sending.leave(id)
-	body, err := readBody(c.w, c.r)
-	if err != nil {
-		a.sightings.take(id, MaxBatch, c.at) // what is refused was work, too
-		return nil, err
-	}
-	select { // the slow read is over: from here a place is held for milliseconds
-	case a.busy <- struct{}{}:
-		defer func() { <-a.busy }()
-	case <-c.r.Context().Done():
-		return nil, c.r.Context().Err()
-	}
-	b, err := decodeBatch(body, id)
-	a.sightings.take(id, max(1, float64(len(b.sightings))), c.at)
-	if err != nil {
-		return nil, err
-	}
-	in, err := a.Ingester.Ingest(c.r.Context(), c.reporter(b.sent), b.after, b.sightings)
-	return result(Taken{
-		Accepted: in.Fresh, Repeated: in.Repeated, HaveBoot: in.Have.Boot, HaveCounter: in.Have.Counter,
-	}, err)
+	return takeBatch(a, c, a.sightings, decodeBatch, func(sent time.Time, b incoming) (any, error) {
+		in, err := a.Ingester.Ingest(c.r.Context(), c.reporter(sent), b.after, b.sightings)
+		return result(Taken{
+			Accepted: in.Fresh, Repeated: in.Repeated, HaveBoot: in.Have.Boot, HaveCounter: in.Have.Counter,
+		}, err)
+	})
 }
 
 func (c *call) reporter(sent time.Time) Reporter {
@@ -150,6 +128,9 @@ func (a *API) report(c *call) (any, error) {
 		if l.List == "" || !word(l.List, 2*maxText) || l.Epoch > 1<<62 || l.Serial > 1<<62 {
 			return nil, &Error{Status: http.StatusBadRequest, Text: "lists: want the name of a list, an epoch and a serial", Index: &i}
 		}
+	}
+	if err := checkCoverage(s.Coverage, s.Sent); err != nil {
+		return nil, err
 	}
 	return nil, a.Ingester.Report(c.r.Context(), c.reporter(s.Sent), s)
 }

@@ -175,7 +175,7 @@ func mustJSON(t *testing.T, v any) string {
 }
 
 func TestABombIsNotUnpacked(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, func(c *api.Config) { c.Rate, c.Burst = 1e6, 1e6 })
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
 	for range 64 {
@@ -186,7 +186,7 @@ func TestABombIsNotUnpacked(t *testing.T) {
 	w.must(z.Close())
 	gz := http.Header{"Content-Encoding": {"gzip"}}
 	nas := w.certificate("nas", time.Hour)
-	for _, path := range []string{"/v1/sightings", "/v1/state", "/v1/losses"} {
+	for _, path := range []string{"/v1/sightings", "/v1/clues", "/v1/contacts", "/v1/state", "/v1/losses"} {
 		if resp, text := w.raw("POST", path, gz, bomb.Bytes(), nas); resp.StatusCode != http.StatusRequestEntityTooLarge {
 			t.Error(path, resp.Status, text)
 		}
@@ -232,6 +232,14 @@ func TestOnlyDevicesSpeakForDevices(t *testing.T) {
 	calls := map[string]func(context.Context, *api.Client) error{
 		"sightings": func(ctx context.Context, c *api.Client) error {
 			_, err := c.Send(ctx, noon, []tocsin.Sighting{seen(1)})
+			return err
+		},
+		"clues": func(ctx context.Context, c *api.Client) error {
+			_, err := c.SendClues(ctx, noon, tocsin.ID{}, []tocsin.Clue{noticed("nas", 1)})
+			return err
+		},
+		"contacts": func(ctx context.Context, c *api.Client) error {
+			_, err := c.SendContacts(ctx, noon, []tocsin.Contact{contacted("nas")})
 			return err
 		},
 		"losses": func(ctx context.Context, c *api.Client) error {

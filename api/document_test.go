@@ -17,8 +17,9 @@ import (
 
 // operation is what the tests need of one operation of the document.
 type operation struct {
-	Tags      []string
-	Responses map[string]json.RawMessage
+	Tags        []string
+	RequestBody json.RawMessage
+	Responses   map[string]json.RawMessage
 }
 
 // operations returns those of the document, as "GET /v1/status".
@@ -58,9 +59,60 @@ var mayTell = []string{
 	"fingerprint", "sealed", "waiting", "sealing_key", // keys of its owner, unreadable to the hub
 }
 
+// mayHear is every field of every request that a device makes: what of a device,
+// its owner and who logs in there ever leaves it. A new one is a decision, taken
+// here.
+var mayHear = []string{
+	"sent", "after_boot", "after_counter", "device", "boot", "counter", // who says it, and when
+	"secret", "csr", "sealing_key", "name", "model", "firmware", "version", "note", // the device itself
+	"sightings", "source", "port", "service", "first", "last", "failures", "successes", "probes", "dropped", "provenance", "facts",
+	"accounts", "tag", "unknown", // names as the owner's tags
+	"clues", "at", "fact", "subject", "to", "digest", // what it noticed: subjects without names, evidence as a hash
+	"contacts", "protocol", "count", "failed", "received", "longest_ns", "starts", // whom it contacted: never what was said
+	"prefixes", "lists", "list", "epoch", "serial", // what is in force
+	"coverage", "stream", "from", "until", "gaps", "reason", // what it read
+	"fingerprint", "sealed", // the owner's key, unreadable to the hub
+}
+
 // TestWhatAHubCanTellAGuard enumerates the wire. Every answer of every test is
 // held to the same document, strictly.
 func TestWhatAHubCanTellAGuard(t *testing.T) {
+	wire := enumerate(t, func(op operation, walk func(json.RawMessage)) {
+		for _, r := range op.Responses {
+			walk(r)
+		}
+	})
+	want := slices.Sorted(slices.Values(mayTell))
+	if diff := cmp.Diff(want, wire.fields); diff != "" {
+		t.Errorf("what a hub can tell a guard (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"GET /v1/feed", "GET /v1/tuf/{file}"}, wire.opaque); diff != "" {
+		t.Errorf("answers that are no JSON (-want +got):\n%s", diff)
+	}
+}
+
+// TestWhatAGuardCanTellAHub enumerates the other direction.
+func TestWhatAGuardCanTellAHub(t *testing.T) {
+	wire := enumerate(t, func(op operation, walk func(json.RawMessage)) {
+		if op.RequestBody != nil {
+			walk(op.RequestBody)
+		}
+	})
+	want := slices.Sorted(slices.Values(mayHear))
+	if diff := cmp.Diff(want, wire.fields); diff != "" {
+		t.Errorf("what a guard can tell a hub (-want +got):\n%s", diff)
+	}
+	if len(wire.opaque) > 0 {
+		t.Errorf("requests that are no JSON: %v", wire.opaque)
+	}
+}
+
+// A wire is what travels between devices and hub: the names of fields, and the
+// operations with something else than JSON.
+type wire struct{ fields, opaque []string }
+
+// enumerate walks what each operation of devices has it walk.
+func enumerate(t *testing.T, of func(op operation, walk func(json.RawMessage))) (w wire) {
 	var doc struct {
 		Components struct {
 			Schemas, Responses map[string]json.RawMessage
@@ -69,14 +121,14 @@ func TestWhatAHubCanTellAGuard(t *testing.T) {
 	if err := json.Unmarshal(api.Document, &doc); err != nil {
 		t.Fatal(err)
 	}
-	var fields []string
-	binary := map[string]bool{}
+	other := false
 	var walk func(raw json.RawMessage)
 	walk = func(raw json.RawMessage) {
 		var s struct {
 			Ref        string `json:"$ref"`
 			Properties map[string]json.RawMessage
 			Items      json.RawMessage
+			AnyOf      []json.RawMessage
 			Content    map[string]struct{ Schema json.RawMessage }
 			Additional json.RawMessage `json:"additionalProperties"`
 		}
@@ -84,7 +136,7 @@ func TestWhatAHubCanTellAGuard(t *testing.T) {
 			t.Fatal(err)
 		}
 		if s.Additional != nil {
-			t.Error("an answer to a device has fields of any name")
+			t.Error("what devices say or hear has fields of any name")
 		}
 		if name, ok := strings.CutPrefix(s.Ref, "#/components/schemas/"); ok {
 			walk(doc.Components.Schemas[name])
@@ -92,41 +144,33 @@ func TestWhatAHubCanTellAGuard(t *testing.T) {
 			walk(doc.Components.Responses[name])
 		}
 		for name, p := range s.Properties {
-			fields = append(fields, name)
+			w.fields = append(w.fields, name)
 			walk(p)
 		}
 		if s.Items != nil {
 			walk(s.Items)
 		}
+		for _, p := range s.AnyOf {
+			walk(p)
+		}
 		for kind, c := range s.Content {
-			if kind != "application/json" {
-				binary[kind] = true
-			}
+			other = other || kind != "application/json"
 			walk(c.Schema)
 		}
 	}
-	var opaque []string
 	for name, op := range operations(t) {
 		if !slices.Contains(op.Tags, "devices") {
 			continue
 		}
-		clear(binary)
-		for _, r := range op.Responses {
-			walk(r)
-		}
-		if len(binary) > 0 {
-			opaque = append(opaque, name)
+		other = false
+		if of(op, walk); other {
+			w.opaque = append(w.opaque, name)
 		}
 	}
-	slices.Sort(fields)
-	want := slices.Sorted(slices.Values(mayTell))
-	if diff := cmp.Diff(want, slices.Compact(fields)); diff != "" {
-		t.Errorf("what a hub can tell a guard (-want +got):\n%s", diff)
-	}
-	slices.Sort(opaque)
-	if diff := cmp.Diff([]string{"GET /v1/feed", "GET /v1/tuf/{file}"}, opaque); diff != "" {
-		t.Errorf("answers that are no JSON (-want +got):\n%s", diff)
-	}
+	slices.Sort(w.fields)
+	slices.Sort(w.opaque)
+	w.fields = slices.Compact(w.fields)
+	return w
 }
 
 func TestDocumentIsServed(t *testing.T) {

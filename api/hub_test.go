@@ -23,6 +23,8 @@ type hub struct {
 	broken   error      // what every call returns, unless nil
 	events   []tocsin.Event
 	highest  map[tocsin.DeviceID]tocsin.ID
+	clues    []tocsin.Clue
+	contacts []tocsin.Contact
 	reports  []api.State
 	reporter api.Reporter
 	key      api.OwnerKey
@@ -106,6 +108,33 @@ func (h *hub) Ingest(_ context.Context, r api.Reporter, after tocsin.ID, batch [
 	}
 	in.Have = h.highest[r.Device]
 	return in, nil
+}
+
+func (h *hub) Clues(_ context.Context, r api.Reporter, after tocsin.ID, batch []tocsin.Clue) (in api.Ingested, err error) {
+	defer h.lock()()
+	in.Have = tocsin.ID{Device: r.Device}
+	if n := len(h.clues); n > 0 {
+		in.Have = h.clues[n-1].ID
+	}
+	if after.Counter > in.Have.Counter {
+		return in, h.broken
+	}
+	for _, c := range batch {
+		if c.ID.Counter <= in.Have.Counter {
+			in.Repeated++
+			continue
+		}
+		in.Fresh++
+		in.Have = c.ID
+		h.clues = append(h.clues, c)
+	}
+	return in, h.broken
+}
+
+func (h *hub) Contacts(_ context.Context, _ api.Reporter, batch []tocsin.Contact) error {
+	defer h.lock()()
+	h.contacts = append(h.contacts, batch...)
+	return h.broken
 }
 
 func (h *hub) add(e tocsin.Event) {

@@ -55,6 +55,10 @@ type Ingester interface {
 	// after, nothing is committed: what lies between would be lost.
 	// An empty batch asks what the hub has.
 	Ingest(ctx context.Context, r Reporter, after tocsin.ID, batch []tocsin.Sighting) (Ingested, error)
+	// Clues commits what a device noticed about itself, as Ingest does sightings.
+	Clues(ctx context.Context, r Reporter, after tocsin.ID, batch []tocsin.Clue) (Ingested, error)
+	// Contacts commits windows of outgoing connections; a repeat replaces itself.
+	Contacts(ctx context.Context, r Reporter, batch []tocsin.Contact) error
 	// Lose commits that rules cut off people who belong there.
 	Lose(ctx context.Context, r Reporter, rules []netip.Prefix) error
 	// Report notes what the device says of itself.

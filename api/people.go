@@ -18,6 +18,7 @@ type Device struct {
 	Offset      float64   `json:"clock_ahead_seconds,omitempty"`
 	Lists       []InForce `json:"lists,omitempty"`
 	Certificate time.Time `json:"certificate_until,omitzero"`
+	Clues       uint64    `json:"clues,omitempty"` // kept of what it noticed about itself
 }
 
 // An InForce is how far a device has enforced a list.

@@ -138,6 +138,9 @@ func TestEveryOperationIsTried(t *testing.T) {
 	s := seen(1)
 	s.ID.Device = "own"
 	_, sent := nas.Send(t.Context(), noon, []tocsin.Sighting{s})
+	_, clues := nas.SendClues(t.Context(), noon, tocsin.ID{}, []tocsin.Clue{noticed("own", 1)})
+	_, contacts := nas.SendContacts(t.Context(), noon, []tocsin.Contact{contacted("own")})
+	w.must(errors.Join(clues, contacts))
 	_, enrolled := nas.Enrol(t.Context(), api.Enrolment{Secret: "good", CSR: "PEM", SealingKey: bytes.Repeat([]byte{9}, 32)})
 	_, renewed := nas.Renew(t.Context(), "PEM")
 	_, file := nas.TUF(t.Context(), "timestamp.json")

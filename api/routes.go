@@ -61,6 +61,8 @@ func (a *API) routes() []route {
 		{"POST /v1/enroll", anybody, a.enrol, false},
 		{"POST /v1/renew", renewing, a.renew, false},
 		{"POST /v1/sightings", device, a.ingest, false},
+		{"POST /v1/clues", device, a.takeClues, false},
+		{"POST /v1/contacts", device, a.takeContacts, false},
 		{"POST /v1/losses", device, a.lose, false},
 		{"POST /v1/state", device, a.report, false},
 		{"GET /v1/tuf/{file}", device, a.tuf, false},

@@ -18,8 +18,9 @@ type Hub struct {
 	Metrics   string   // address that serves Prometheus metrics without a token; "" is none
 	User      string   // whom a hub started by root becomes; "" is tocsin if there is one
 
-	Retain time.Duration // how long sightings are kept
-	Mirror string        // folder that the signed lists are written to; "" is none
+	Retain   time.Duration // how long sightings and clues are kept
+	Contacts time.Duration // how long contacts are kept
+	Mirror   string        // folder that the signed lists are written to; "" is none
 
 	Allow []netip.Prefix // never blocked at anybody's
 
@@ -30,7 +31,10 @@ type Hub struct {
 
 // DefaultHub returns the configuration of an empty file.
 func DefaultHub() Hub {
-	return Hub{Folder: "/var/lib/tocsin-hub", Listen: ":7443", Retain: 30 * 24 * time.Hour, Policy: quorum.Default(), Incident: DefaultIncident()}
+	return Hub{
+		Folder: "/var/lib/tocsin-hub", Listen: ":7443", Retain: 30 * 24 * time.Hour, Contacts: 14 * 24 * time.Hour,
+		Policy: quorum.Default(), Incident: DefaultIncident(),
+	}
 }
 
 // ParseHub reads the hub's configuration and fills in the defaults. Its error is
@@ -63,7 +67,8 @@ var hubSettings = []setting[Hub]{
 	{"hub.group", "group whose members may use it besides root", func(c *Hub) any { return &c.Group }},
 	{"hub.metrics", `address that serves Prometheus metrics without a token, such as "127.0.0.1:9471"; empty is none`, func(c *Hub) any { return &c.Metrics }},
 	{"hub.user", "user that a hub started by root becomes; empty is tocsin, if there is such a user", func(c *Hub) any { return &c.User }},
-	{"hub.retain", "how long sightings are kept", func(c *Hub) any { return &c.Retain }},
+	{"hub.retain", "how long sightings, and what devices noticed about themselves, are kept", func(c *Hub) any { return &c.Retain }},
+	{"hub.retain_contacts", "how long it is kept which destinations devices contacted", func(c *Hub) any { return &c.Contacts }},
 	{"hub.mirror", "folder that the signed lists are also written to, for a web server or CDN; empty is none", func(c *Hub) any { return &c.Mirror }},
 
 	{"never_block.allow", "addresses and prefixes that are blocked at nobody's", func(c *Hub) any { return &c.Allow }},
@@ -104,6 +109,9 @@ func checkHub(r *reader[Hub]) {
 	}
 	if c.Retain < 8*24*time.Hour {
 		r.fault(r.lines["hub.retain"], "hub.retain: %v is less than 8d: decisions rest on the last week", c.Retain)
+	}
+	if c.Contacts < time.Hour {
+		r.fault(r.lines["hub.retain_contacts"], "hub.retain_contacts: %v is less than 1h: nothing would be found in them", c.Contacts)
 	}
 	r.narrow("never_block.allow", c.Allow)
 	r.narrow("policy.shared", c.Policy.Shared)

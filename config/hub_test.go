@@ -24,6 +24,7 @@ func TestHubFile(t *testing.T) {
 [hub]
 addresses = ["hub.example.org:7443", "[2001:db8::7]:7443"]
 retain = "90d"
+retain_contacts = "30d"
 [never_block]
 allow = ["198.51.100.20"]
 [policy]
@@ -33,7 +34,7 @@ probation = "7d"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Addresses) != 2 || c.Retain != 90*24*time.Hour || c.Policy.Owners != 5 || c.Policy.Probation != 7*24*time.Hour ||
+	if len(c.Addresses) != 2 || c.Retain != 90*24*time.Hour || c.Contacts != 30*24*time.Hour || c.Policy.Owners != 5 || c.Policy.Probation != 7*24*time.Hour ||
 		c.Allow[0] != netip.MustParsePrefix("198.51.100.20/32") {
 		t.Errorf("got %+v", c)
 	}
@@ -45,6 +46,7 @@ listen = "7443"
 addresses = ["https://hub.example.org/"]
 retain = "1d"
 group = 7
+retain_contacts = "1m"
 [[log]]
 path = "/var/log/x"
 [guard]
@@ -58,10 +60,11 @@ allow = ["0.0.0.0/0"]
 		`line 3: hub.addresses: "https://hub.example.org/" is not host:port`,
 		`line 4: hub.retain: 24h0m0s is less than 8d: decisions rest on the last week`,
 		`line 5: hub.group: write it in quotes: "7"`,
-		`line 6: [[log]] is not known: the only list of tables is [[notify]]`,
-		`line 8: [guard] is not known: the tables are [hub], [never_block], [policy], [incident], [mail], [rdap], [notifications] and [[notify]]`,
-		`line 10: policy.witnes_owners is not known: did you mean policy.witness_owners?`,
-		`line 12: never_block.allow: 0.0.0.0/0 is wider than /8: nothing would be blocked any more`,
+		`line 6: hub.retain_contacts: 1m0s is less than 1h: nothing would be found in them`,
+		`line 7: [[log]] is not known: the only list of tables is [[notify]]`,
+		`line 9: [guard] is not known: the tables are [hub], [never_block], [policy], [incident], [mail], [rdap], [notifications] and [[notify]]`,
+		`line 11: policy.witnes_owners is not known: did you mean policy.witness_owners?`,
+		`line 13: never_block.allow: 0.0.0.0/0 is wider than /8: nothing would be blocked any more`,
 	}
 	if err == nil {
 		t.Fatal("no mistake found")

@@ -31,6 +31,11 @@ type Hub struct {
 	// Lost takes prefixes that the fleet blocks although somebody who belongs here
 	// logged in from there: they are not blocked here.
 	Lost func([]netip.Prefix)
+	// TellClues takes clues, in the order of their IDs; nil is that nobody wants
+	// them.
+	TellClues func([]tocsin.Clue)
+	// TellContacts takes contacts; nil is that nobody wants them.
+	TellContacts func([]tocsin.Contact)
 	// Now is the time by which the hub's frames are judged, for a wall clock that
 	// may stand at 1970; nil is the wall clock.
 	Now func(wall time.Time) time.Time

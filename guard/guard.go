@@ -69,6 +69,10 @@ type Deps struct {
 	User    string   // whom the guard runs as, for people
 	Power   []string // capabilities it has, for people
 	Hub     *Hub     // whom it belongs to; nil is nobody
+	// Clues and Contacts notice things about this device besides log-ins. They run
+	// as parts of the guard; one that is a [Coverer] tells what it read, too.
+	Clues    []ClueSource
+	Contacts []ContactSource
 	// HubStatus tells how the line to the hub is, for people; nil is none.
 	HubStatus func() *operator.HubStatus
 	// Ready is called once, when logs are read and rules are in force.
@@ -93,6 +97,8 @@ type Guard struct {
 	kept     []tocsin.Sighting // closed, the newest
 	fleet    fleet
 	told     map[telling]time.Time
+	clues    clues
+	read     reading // what was read of the logs
 
 	mu       sync.Mutex // guards the fields below
 	streams  []*stream
@@ -139,6 +145,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
 		return nil, errors.Join(err, st.close())
 	}
 	g.streams = g.newStreams(deps.Inputs, mem.Marks)
+	g.read.resume(mem.Read, g.streams, g.since)
 	if err := g.loadLists(); err != nil {
 		return nil, errors.Join(err, st.close())
 	}
@@ -253,6 +260,7 @@ func (g *Guard) Run(ctx context.Context) error {
 			return g.sample(ctx, s)
 		}})
 	}
+	parts = append(parts, g.noticing()...)
 	err := run.All(ctx, g.log, parts...)
 	g.keep(g.book.Flush())
 	g.saveLists(g.clock.last, true)

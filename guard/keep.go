@@ -49,7 +49,7 @@ func (g *Guard) save() {
 	now := g.clock.now()
 	// Room at once: growing would hold a large memory twice more while it copies.
 	detector := g.detector.AppendBinary(make([]byte, 0, g.detector.Bytes()/2), now)
-	h := header{Boot: g.boot, Saved: now, Marks: marks, Welcome: g.watch.Welcome()}
+	h := header{Boot: g.boot, Saved: now, Marks: marks, Welcome: g.watch.Welcome(), Read: g.read.coverage(now, g.reading())}
 	err := g.state.save(h, g.own(now), detector)
 	if err != nil {
 		g.log.Error("what is remembered cannot be written down: make room, or a restart forgets it", logkey.Path, g.cfg.State, logkey.Err, err)

@@ -91,6 +91,7 @@ func (g *Guard) tick(ctx context.Context) {
 	if jumped != 0 {
 		g.log.Warn("the clock was set: moving every deadline with it", "by", jumped)
 		g.watch.Shift(jumped)
+		g.read.shift(jumped)
 		g.touch(now)
 		g.save() // what is on the disk ends by the old clock
 		g.mend(ctx)

@@ -21,6 +21,7 @@ type metrics struct {
 	dropped   prometheus.Counter
 	drifts    prometheus.Counter
 	fleet     prometheus.Counter
+	clues     *prometheus.CounterVec
 	blocks    prometheus.Gauge
 	passes    prometheus.Gauge
 	sources   prometheus.Gauge
@@ -54,13 +55,16 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		fleet: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tocsin_fleet_rules_total", Help: "Rules that the hub's lists added or renewed.",
 		}),
+		clues: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tocsin_clues_total", Help: "Things noticed about this device besides log-ins, by fact.",
+		}, []string{"fact"}),
 		blocks:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_blocks", Help: "Blocks in force."}),
 		passes:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_passes", Help: "Passes in force."}),
 		sources:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "tocsin_sources", Help: "Sources remembered."}),
 		services: make(map[tocsin.Service]*tally),
 	}
 	if r != nil {
-		r.MustRegister(m.attempts, m.decisions, m.facts, m.enforce, m.dropped, m.drifts, m.fleet, m.blocks, m.passes, m.sources)
+		r.MustRegister(m.attempts, m.decisions, m.facts, m.enforce, m.dropped, m.drifts, m.fleet, m.clues, m.blocks, m.passes, m.sources)
 	}
 	return m
 }

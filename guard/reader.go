@@ -51,7 +51,8 @@ type stream struct {
 	lines    uint64
 	attempts uint64
 	last     time.Time
-	late     bool // a line written just now told of another time, and that was told
+	failed   time.Time // when it was given up; zero is not
+	late     bool      // a line written just now told of another time, and that was told
 }
 
 // newStreams opens inputs, which resume at their marks.
@@ -124,6 +125,9 @@ func (s *stream) run(ctx context.Context) error {
 	}
 	s.parsers.stop()
 	if ctx.Err() == nil && err != nil {
+		s.mu.Lock()
+		s.failed = s.guard.deps.Now()
+		s.mu.Unlock()
 		s.guard.warn(fmt.Sprintf("%s is not read any more: %v: mend it, then restart the guard", s.input.Name, err))
 	}
 	<-ctx.Done()
@@ -143,6 +147,10 @@ func (s *stream) kept() []logsource.Mark {
 
 // line parses l and sends what it tells.
 func (s *stream) line(ctx context.Context, l logsource.Line) error {
+	if l.Missing != "" {
+		s.guard.read.missing(s.guard.deps.Now(), s.input.Name, l.Missing)
+		return nil
+	}
 	a, n, old := s.parsers.parse(ctx, l)
 	s.mu.Lock()
 	if len(l.Text) > 0 {

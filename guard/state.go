@@ -49,6 +49,7 @@ type header struct {
 	Saved     time.Time                   `json:"saved,omitzero"` // by the clock of then
 	Marks     map[string][]logsource.Mark `json:"marks"`          // by source
 	Welcome   map[netip.Prefix]time.Time  `json:"welcome,omitempty"`
+	Read      tocsin.Coverage             `json:"read,omitzero"` // of the logs
 	Decisions int                         `json:"decisions"`
 	Detector  int                         `json:"detector_bytes"`
 }

@@ -26,6 +26,7 @@ func (g *Guard) Status(ctx context.Context) (st operator.Status, err error) {
 			st.Hub = g.deps.HubStatus()
 			st.Hub.Frozen = g.frozen()
 		}
+		st.Clues, st.Contacts = g.clues.counts()
 		for service, t := range g.metrics.services {
 			st.Services = append(st.Services, operator.ServiceCount{
 				Service: service, Failures: t.failures, Successes: t.successes, Probes: t.probes,

@@ -45,7 +45,8 @@ type Config struct {
 	Fleet     fleet.Config
 	Addresses []string      // where devices reach it, host:port, for tokens
 	Names     []string      // host names and addresses of its server certificate
-	Retain    time.Duration // how long sightings are kept
+	Retain    time.Duration // how long sightings and clues are kept
+	Contacts  time.Duration // how long contacts are kept; 0 is 14 days
 	Mirror    string        // folder that the signed lists are written to; "" is none
 	Admin     func(uid uint32) bool
 }
@@ -58,6 +59,10 @@ type Store interface {
 	store.Frames
 	store.Values
 	store.Accesses
+	store.Clues
+	store.Contacts
+	store.Coverage
+	store.Records
 	store.Upkeep
 }
 
@@ -73,6 +78,13 @@ type Deps struct {
 	Now       func() time.Time
 	Version   string
 	Ready     func() // called once, when devices are served
+
+	// OnClues and OnContacts hear what is new, after its commit; nil is nobody.
+	// They are called by several goroutines at once, and must return at once; the
+	// order is that of the serials. What was committed before the start, or before
+	// a crash, they do not hear of: the store has it.
+	OnClues    func([]store.Clue)
+	OnContacts func([]tocsin.Contact)
 }
 
 // A Hub serves a fleet. Make one with [New], then [Hub.Run] it.
@@ -121,12 +133,14 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 	h.registry = &registry{
 		log: deps.Log, store: deps.Store, authority: deps.Authority, root: deps.Keys.Root, ensure: h.publisher.ensure, addresses: cfg.Addresses,
 		now: deps.Now, heads: h.publisher.heads, drop: h.feed.Drop, followers: h.followers,
+		tally: deps.Store.CountClues,
 	}
 	if err := h.registry.load(ctx); err != nil {
 		return nil, err
 	}
 	h.ingester = &ingester{
 		log: deps.Log, store: deps.Store, devices: h.registry, networks: h.networks, decider: h.decider, now: deps.Now, metrics: m,
+		onClues: deps.OnClues, onContacts: deps.OnContacts,
 	}
 	h.upkeep = &upkeep{hub: h}
 	h.api = h.newAPI()

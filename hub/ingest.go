@@ -25,6 +25,9 @@ type ingester struct {
 	now      func() time.Time
 	metrics  *metrics
 
+	onClues    func([]store.Clue)
+	onContacts func([]tocsin.Contact)
+
 	mu     sync.Mutex // guards the fields below
 	lost   uint64     // sightings that a restored hub did not get again
 	losses map[tocsin.DeviceID]lossCount
@@ -64,6 +67,9 @@ func (in *ingester) mayLose(id tocsin.DeviceID, n int) bool {
 type ingestStore interface {
 	store.Ingest
 	store.Log
+	store.Clues
+	store.Contacts
+	store.Coverage
 }
 
 var _ api.Ingester = (*ingester)(nil)
@@ -169,6 +175,9 @@ func (in *ingester) Lose(ctx context.Context, r api.Reporter, rules []netip.Pref
 // Report implements [api.Ingester].
 func (in *ingester) Report(ctx context.Context, r api.Reporter, s api.State) error {
 	if _, err := in.devices.live(r.Device); err != nil {
+		return err
+	}
+	if err := in.cover(ctx, r, s.Coverage); err != nil {
 		return err
 	}
 	return in.devices.reported(ctx, store.DeviceState{

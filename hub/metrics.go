@@ -11,6 +11,8 @@ import (
 type metrics struct {
 	sightings prometheus.Counter
 	missing   prometheus.Counter
+	clues     prometheus.Counter
+	contacts  prometheus.Counter
 	decisions *prometheus.CounterVec
 }
 
@@ -22,12 +24,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		missing: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "tocsin_hub_sightings_missing_total", Help: "Sightings that devices kept no longer when the hub could take them.",
 		}),
+		clues: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tocsin_hub_clues_total", Help: "Clues of devices about themselves committed, repeats left out.",
+		}),
+		contacts: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "tocsin_hub_contacts_total", Help: "Windows of outgoing connections committed, repeats included.",
+		}),
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tocsin_hub_decisions_total", Help: "Decisions, by scope, action and what became of them.",
 		}, []string{"scope", "action", "verdict"}),
 	}
 	if r != nil {
-		r.MustRegister(m.sightings, m.missing, m.decisions)
+		r.MustRegister(m.sightings, m.missing, m.clues, m.contacts, m.decisions)
 	}
 	return m
 }

@@ -43,7 +43,8 @@ type registry struct {
 	addresses []string      // where devices reach the hub, for tokens
 	now       func() time.Time
 	heads     func() map[ruleset.Position]int
-	drop      func(tocsin.DeviceID) // closes its connections
+	tally     func(context.Context) (map[tocsin.DeviceID]uint64, error) // of clues
+	drop      func(tocsin.DeviceID)                                     // closes its connections
 	followers func() map[tocsin.DeviceID]feed.Follower
 	enrolled  func(ctx context.Context, id tocsin.DeviceID, sealing []byte) error
 	ensure    func(ctx context.Context, owner tocsin.OwnerID) error
@@ -54,6 +55,7 @@ type registry struct {
 	devices map[tocsin.DeviceID]tocsin.Device
 	states  map[tocsin.DeviceID]store.DeviceState
 	until   map[tocsin.DeviceID]time.Time // end of the certificate that it last showed
+	clues   map[tocsin.DeviceID]uint64    // kept of each
 }
 
 var (
@@ -77,7 +79,8 @@ func (r *registry) load(ctx context.Context) error {
 		}
 		r.states[s.Device] = s
 	}
-	return nil
+	r.clues = make(map[tocsin.DeviceID]uint64)
+	return r.countClues(ctx)
 }
 
 // live returns a device that may speak.
@@ -280,7 +283,7 @@ func (r *registry) show(d tocsin.Device, v view) api.Device {
 	}
 	out := api.Device{
 		Device: d, Connected: connected, Seen: s.At, Version: s.Version, Note: s.Note, Offset: s.Offset.Seconds(),
-		Certificate: r.until[d.ID],
+		Certificate: r.until[d.ID], Clues: r.clues[d.ID],
 	}
 	have := make(map[string]store.ListState)
 	for _, l := range s.Lists {

@@ -186,13 +186,16 @@ func Restore(folder string, backup io.Reader) error {
 	return err
 }
 
-// retainEvery is how often what is older than it must be is forgotten.
+// How often what is older than it must be is forgotten, and how much at once.
 const (
 	retainEvery = time.Hour
 	retainSlice = 5000
 )
 
-// retain forgets sightings and frames that are older than they must be kept.
+// contactsKept is how long contacts are kept unless the configuration says so.
+const contactsKept = 14 * 24 * time.Hour
+
+// retain forgets what is older than it must be kept.
 func (u *upkeep) retain(ctx context.Context) error {
 	t := time.NewTicker(retainEvery)
 	defer t.Stop()
@@ -202,19 +205,40 @@ func (u *upkeep) retain(ctx context.Context) error {
 			return ctx.Err()
 		case <-t.C:
 		}
-		now := u.hub.deps.Now()
+		u.forget(ctx, u.hub.deps.Now())
+	}
+}
+
+func (u *upkeep) forget(ctx context.Context, now time.Time) {
+	db, log := u.hub.deps.Store, u.hub.deps.Log
+	contacts := u.hub.cfg.Contacts
+	if contacts <= 0 {
+		contacts = contactsKept
+	}
+	for _, old := range []struct {
+		what   string
+		before time.Time
+		forget func(ctx context.Context, before time.Time, most int) (int, error)
+	}{
+		{"sightings", now.Add(-u.hub.cfg.Retain), db.Forget},
+		{"clues", now.Add(-u.hub.cfg.Retain), db.ForgetClues},
+		{"contacts", now.Add(-contacts), db.ForgetContacts},
+	} {
 		for {
-			n, err := u.hub.deps.Store.Forget(ctx, now.Add(-u.hub.cfg.Retain), retainSlice)
+			n, err := old.forget(ctx, old.before, retainSlice)
 			if err != nil {
-				u.hub.deps.Log.Error("old sightings not forgotten: trying again in an hour", "err", err)
+				log.Error("what is old is not forgotten: trying again in an hour", "what", old.what, "err", err)
 			}
 			if err != nil || n < retainSlice {
 				break
 			}
 		}
-		if _, err := u.hub.deps.Store.ForgetFrames(ctx, now.Add(-framesKept)); err != nil {
-			u.hub.deps.Log.Error("old frames not forgotten: trying again in an hour", "err", err)
-		}
+	}
+	if _, err := db.ForgetFrames(ctx, now.Add(-framesKept)); err != nil {
+		log.Error("old frames not forgotten: trying again in an hour", "err", err)
+	}
+	if err := u.hub.registry.countClues(ctx); err != nil {
+		log.Error("clues not counted: trying again in an hour", "err", err)
 	}
 }
 

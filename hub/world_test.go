@@ -37,6 +37,7 @@ type world struct {
 	stop   func() error
 
 	now  func() time.Time          // the hub's clock
+	hear func(*hub.Deps)           // who hears what is new
 	wrap func(hub.Store) hub.Store // what stands between hub and database
 }
 
@@ -95,13 +96,17 @@ func (w *world) start() {
 	path := filepath.Join(w.t.TempDir(), "hub.sock")
 	socket, err := net.Listen("unix", path)
 	w.must(err)
+	deps := hub.Deps{
+		Store: w.wrap(db), Authority: authority, Keys: repo, Listener: port, Socket: socket, Log: w.log,
+		Metrics: prometheus.NewRegistry(), Now: w.now, Version: "test",
+	}
+	if w.hear != nil {
+		w.hear(&deps)
+	}
 	h, err := hub.New(ctx, hub.Config{
 		Folder: w.folder, Fleet: fleet.Config{Quorum: quorum.Default(), Allow: []netip.Prefix{netip.MustParsePrefix("9.9.9.9/32")}},
 		Addresses: []string{w.addr}, Names: []string{"127.0.0.1"}, Retain: 30 * 24 * time.Hour,
-	}, hub.Deps{
-		Store: w.wrap(db), Authority: authority, Keys: repo, Listener: port, Socket: socket, Log: w.log,
-		Metrics: prometheus.NewRegistry(), Now: w.now, Version: "test",
-	})
+	}, deps)
 	w.must(err)
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()

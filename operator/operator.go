@@ -72,12 +72,18 @@ type Status struct {
 	Decisions   uint64         `json:"decisions"`
 	Drifts      uint64         `json:"drifts_mended"`
 	Protected   []netip.Prefix `json:"protected"`
+	Clues       uint64         `json:"clues,omitempty"`    // things noticed about this device, since the start
+	Contacts    uint64         `json:"contacts,omitempty"` // windows of outgoing connections, since the start
 	Hub         *HubStatus     `json:"hub,omitempty"`
 	Warnings    []string       `json:"warnings,omitempty"`
 }
 
 // HubStatus is how the guard's line to its hub is.
 type HubStatus struct {
+	UnsentClues  int    `json:"unsent_clues,omitempty"`
+	LostClues    uint64 `json:"lost_clues,omitempty"`    // there was no room
+	LostContacts uint64 `json:"lost_contacts,omitempty"` // the same
+
 	Address     string          `json:"address"`
 	Device      tocsin.DeviceID `json:"device"`
 	Owner       tocsin.OwnerID  `json:"owner"`

@@ -1,4 +1,4 @@
-// Package spool keeps a device's sightings until the hub has them, and a day
+// Package spool keeps what a device tells until the hub has it, and sightings a day
 // longer, for a hub that was restored from a backup and asks again. It promises
 // order, bounds on memory and disk, and that whatever had to be thrown away is
 // counted.
@@ -22,6 +22,14 @@ import (
 	"github.com/tocsin-io/tocsin/internal/durable"
 )
 
+// A kind is what a [Spool] has to know of what it keeps.
+type kind[T any] struct {
+	called string // for people
+	id     func(*T) tocsin.ID
+	end    func(*T) time.Time
+	sync   bool // each is on the disk before the next
+}
+
 // Limits bound a [Spool]. Zero fields take the value of [DefaultLimits].
 type Limits struct {
 	Keep   time.Duration // how long a sighting is kept at least, while there is room
@@ -36,15 +44,16 @@ func DefaultLimits() Limits { return Limits{Keep: 24 * time.Hour, Bytes: 16 << 2
 // segments is how many files share the room: the oldest goes as a whole.
 const segments = 4
 
-// A Spool is a folder of sightings in the order of their IDs. It is not safe for
-// concurrent use.
-type Spool struct {
+// A Spool is a folder of sightings, or of something else that a device tells, in
+// the order of their IDs. It is not safe for concurrent use.
+type Spool[T any] struct {
+	kind   kind[T]
 	dir    string
 	limits Limits
 	files  []segment // oldest first; the last one is written to
 	log    *durable.Log
-	recent []tocsin.Sighting // the newest, in memory
-	whole  bool              // recent holds everything there is
+	recent []T  // the newest, in memory
+	whole  bool // recent holds everything there is
 	last   tocsin.ID
 	lost   uint64 // thrown away in this life because there was no room
 	broken error  // why the disk does not keep what is added
@@ -57,10 +66,17 @@ type segment struct {
 	last   tocsin.ID // the newest in it
 }
 
-// Open opens the spool in dir, or makes one. Files that cannot be read are set
-// aside, not deleted: warning tells.
-func Open(dir string, limits Limits, now time.Time) (s *Spool, warning string, err error) {
-	def := DefaultLimits()
+// Open opens a spool of sightings in dir, or makes one. Files that cannot be read
+// are set aside, not deleted: warning tells.
+func Open(dir string, limits Limits, now time.Time) (*Spool[tocsin.Sighting], string, error) {
+	return open(dir, limits, DefaultLimits(), now, kind[tocsin.Sighting]{
+		called: "sightings",
+		id:     func(s *tocsin.Sighting) tocsin.ID { return s.ID },
+		end:    func(s *tocsin.Sighting) time.Time { return s.Last },
+	})
+}
+
+func open[T any](dir string, limits, def Limits, now time.Time, k kind[T]) (s *Spool[T], warning string, err error) {
 	if limits.Keep <= 0 {
 		limits.Keep = def.Keep
 	}
@@ -73,7 +89,7 @@ func Open(dir string, limits Limits, now time.Time) (s *Spool, warning string, e
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("spool: %w", err)
 	}
-	s = &Spool{dir: dir, limits: limits}
+	s = &Spool[T]{kind: k, dir: dir, limits: limits}
 	names, err := filepath.Glob(filepath.Join(dir, "spool-*.log"))
 	if err != nil {
 		return nil, "", err
@@ -88,7 +104,7 @@ func Open(dir string, limits Limits, now time.Time) (s *Spool, warning string, e
 		if info, err := os.Stat(name); err == nil {
 			seg.first = info.ModTime() // at worst it is kept a little longer
 		}
-		err := s.read(name, func(batch []tocsin.Sighting) error { seg.add(batch); s.remember(batch); return nil })
+		err := s.read(name, func(batch []T) error { s.count(&seg, batch); s.remember(batch); return nil })
 		if err != nil {
 			if err := os.Rename(name, name+".unreadable"); err != nil {
 				return nil, "", fmt.Errorf("spool: %w", err)
@@ -99,20 +115,21 @@ func Open(dir string, limits Limits, now time.Time) (s *Spool, warning string, e
 		s.files = append(s.files, seg)
 	}
 	if len(aside) > 0 {
-		warning = "sightings kept for the hub cannot be read and are set aside: " + strings.Join(aside, ", ")
+		warning = k.called + " kept for the hub cannot be read and are set aside: " + strings.Join(aside, ", ")
 	}
 	s.whole = len(s.recent) < limits.Recent
 	return s, warning, nil
 }
 
-func (s *Spool) path(number int) string {
+func (s *Spool[T]) path(number int) string {
 	return filepath.Join(s.dir, fmt.Sprintf("spool-%012d.log", number))
 }
 
-func (g *segment) add(batch []tocsin.Sighting) {
+// count notes that a batch is in a segment.
+func (s *Spool[T]) count(g *segment, batch []T) {
 	if n := len(batch); n > 0 {
 		g.count += uint64(n)
-		g.last = batch[n-1].ID
+		g.last = s.kind.id(&batch[n-1])
 	}
 }
 
@@ -120,9 +137,9 @@ func (g *segment) add(batch []tocsin.Sighting) {
 var errEnough = errors.New("enough")
 
 // read calls take for each batch of a file, until that returns an error.
-func (s *Spool) read(path string, take func([]tocsin.Sighting) error) error {
+func (s *Spool[T]) read(path string, take func([]T) error) error {
 	log, err := durable.OpenLog(path, func(record []byte) error {
-		var batch []tocsin.Sighting
+		var batch []T
 		if err := json.Unmarshal(record, &batch); err != nil {
 			return fmt.Errorf("spool: %w", err)
 		}
@@ -142,7 +159,7 @@ const perRecord = 500
 
 // Add keeps a batch, whose IDs follow those before. It cannot fail: on a full
 // disk the newest stay in memory, and [Spool.Broken] says why.
-func (s *Spool) Add(batch []tocsin.Sighting, now time.Time) {
+func (s *Spool[T]) Add(batch []T, now time.Time) {
 	for part := range slices.Chunk(batch, perRecord) {
 		s.remember(part)
 		s.broken = s.write(part, now)
@@ -152,11 +169,11 @@ func (s *Spool) Add(batch []tocsin.Sighting, now time.Time) {
 	}
 }
 
-func (s *Spool) remember(batch []tocsin.Sighting) {
+func (s *Spool[T]) remember(batch []T) {
 	if len(batch) == 0 {
 		return
 	}
-	s.last = batch[len(batch)-1].ID
+	s.last = s.kind.id(&batch[len(batch)-1])
 	s.recent = append(s.recent, batch...)
 	if over := len(s.recent) - s.limits.Recent; over > 0 {
 		s.recent = slices.Delete(s.recent, 0, over)
@@ -164,7 +181,7 @@ func (s *Spool) remember(batch []tocsin.Sighting) {
 	}
 }
 
-func (s *Spool) write(batch []tocsin.Sighting, now time.Time) error {
+func (s *Spool[T]) write(batch []T, now time.Time) error {
 	if err := s.turn(now); err != nil {
 		return err
 	}
@@ -172,16 +189,16 @@ func (s *Spool) write(batch []tocsin.Sighting, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := s.log.Append(record, false); err != nil {
+	if err := s.log.Append(record, s.kind.sync); err != nil {
 		return err
 	}
-	s.files[len(s.files)-1].add(batch)
+	s.count(&s.files[len(s.files)-1], batch)
 	return nil
 }
 
 // turn makes ready to write: it goes on with the last file, or begins a new one
 // where that is full or old, and throws away what there is no room for.
-func (s *Spool) turn(now time.Time) error {
+func (s *Spool[T]) turn(now time.Time) error {
 	if n := len(s.files); s.log == nil && n > 0 {
 		if err := s.open(s.files[n-1].number); err != nil {
 			return err
@@ -217,13 +234,13 @@ func (s *Spool) turn(now time.Time) error {
 	return nil
 }
 
-func (s *Spool) open(number int) (err error) {
+func (s *Spool[T]) open(number int) (err error) {
 	s.log, err = durable.OpenLog(s.path(number), func([]byte) error { return nil })
 	return err
 }
 
 // drop removes the oldest file.
-func (s *Spool) drop() error {
+func (s *Spool[T]) drop() error {
 	err := os.Remove(s.path(s.files[0].number))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -233,7 +250,7 @@ func (s *Spool) drop() error {
 }
 
 // Trim removes the files of which everything is older than the limit.
-func (s *Spool) Trim(now time.Time) error {
+func (s *Spool[T]) Trim(now time.Time) error {
 	for len(s.files) > 1 && now.Sub(s.files[1].first) > s.limits.Keep {
 		if err := s.drop(); err != nil {
 			return err
@@ -244,14 +261,14 @@ func (s *Spool) Trim(now time.Time) error {
 
 // After returns the oldest sightings above id, at most so many, in order. Where
 // what followed id is gone, it begins with the oldest there is.
-func (s *Spool) After(id tocsin.ID, most int) ([]tocsin.Sighting, error) {
+func (s *Spool[T]) After(id tocsin.ID, most int) ([]T, error) {
 	if !above(s.last, id) {
 		return nil, nil
 	}
-	if s.whole || len(s.recent) > 0 && !above(s.recent[0].ID, id) {
-		return cut(s.recent, id, most), nil
+	if s.whole || len(s.recent) > 0 && !above(s.kind.id(&s.recent[0]), id) {
+		return s.cut(s.recent, id, most), nil
 	}
-	var found []tocsin.Sighting
+	var found []T
 	for _, seg := range s.files {
 		if len(found) >= most {
 			break
@@ -260,8 +277,8 @@ func (s *Spool) After(id tocsin.ID, most int) ([]tocsin.Sighting, error) {
 			continue
 		}
 		// Reading costs up to a whole file, which is rare: a hub that was away or restored.
-		err := s.read(s.path(seg.number), func(batch []tocsin.Sighting) error {
-			if found = append(found, cut(batch, id, most-len(found))...); len(found) >= most {
+		err := s.read(s.path(seg.number), func(batch []T) error {
+			if found = append(found, s.cut(batch, id, most-len(found))...); len(found) >= most {
 				return errEnough
 			}
 			return nil
@@ -271,13 +288,13 @@ func (s *Spool) After(id tocsin.ID, most int) ([]tocsin.Sighting, error) {
 		}
 	}
 	if len(found) == 0 { // a full disk: what memory has is all there is
-		return cut(s.recent, id, most), nil
+		return s.cut(s.recent, id, most), nil
 	}
 	return found, nil
 }
 
-func cut(list []tocsin.Sighting, id tocsin.ID, most int) []tocsin.Sighting {
-	i := slices.IndexFunc(list, func(one tocsin.Sighting) bool { return above(one.ID, id) })
+func (s *Spool[T]) cut(list []T, id tocsin.ID, most int) []T {
+	i := slices.IndexFunc(list, func(one T) bool { return above(s.kind.id(&one), id) })
 	if i < 0 {
 		return nil
 	}
@@ -292,11 +309,11 @@ func above(a, b tocsin.ID) bool {
 // Since returns the newest sightings that end at t or later, at most the last
 // two files of them: what a guard that was killed told before it reads its logs
 // again.
-func (s *Spool) Since(t time.Time) (list []tocsin.Sighting, err error) {
+func (s *Spool[T]) Since(t time.Time) (list []T, err error) {
 	for _, seg := range s.files[max(0, len(s.files)-2):] {
-		err := s.read(s.path(seg.number), func(batch []tocsin.Sighting) error {
+		err := s.read(s.path(seg.number), func(batch []T) error {
 			for _, one := range batch {
-				if !one.Last.Before(t) {
+				if !s.kind.end(&one).Before(t) {
 					list = append(list, one)
 				}
 			}
@@ -310,18 +327,18 @@ func (s *Spool) Since(t time.Time) (list []tocsin.Sighting, err error) {
 }
 
 // Last returns the newest ID ever added that is still known.
-func (s *Spool) Last() tocsin.ID { return s.last }
+func (s *Spool[T]) Last() tocsin.ID { return s.last }
 
 // Lost returns how many sightings were thrown away before their time since the
 // spool was opened, because there was no room.
-func (s *Spool) Lost() uint64 { return s.lost }
+func (s *Spool[T]) Lost() uint64 { return s.lost }
 
 // Broken returns why the newest sightings are in memory only, or nil.
-func (s *Spool) Broken() error { return s.broken }
+func (s *Spool[T]) Broken() error { return s.broken }
 
 // Close closes the spool and brings it to the disk. What is added afterwards, by
 // a guard that stops later than the line, is kept, too.
-func (s *Spool) Close() error {
+func (s *Spool[T]) Close() error {
 	if s.log == nil {
 		return nil
 	}

@@ -19,7 +19,7 @@ var (
 	same = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 )
 
-func open(t *testing.T, dir string, l spool.Limits, now time.Time) *spool.Spool {
+func open(t *testing.T, dir string, l spool.Limits, now time.Time) *spool.Spool[tocsin.Sighting] {
 	t.Helper()
 	s, warning, err := spool.Open(dir, l, now)
 	if err != nil || warning != "" {
@@ -44,7 +44,7 @@ func id(boot, counter uint64) tocsin.ID {
 }
 
 // all reads everything above an ID in steps, as the sender does.
-func all(t *testing.T, s *spool.Spool, after tocsin.ID, step int) (list []tocsin.Sighting) {
+func all(t *testing.T, s *spool.Spool[tocsin.Sighting], after tocsin.ID, step int) (list []tocsin.Sighting) {
 	t.Helper()
 	for {
 		part, err := s.After(after, step)

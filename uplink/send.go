@@ -23,7 +23,11 @@ const (
 
 // send hands in what the guard told, in order, one batch at a time, until the
 // hub has it.
-func (u *Uplink) send(ctx context.Context) error {
+func (u *Uplink) send(ctx context.Context) error { return u.deliver(ctx, u.more, u.sendOne) }
+
+// deliver calls one until it says that there is no more to do, then waits to be
+// woken.
+func (u *Uplink) deliver(ctx context.Context, wake <-chan struct{}, one func(context.Context, *api.Client) (more bool, err error)) error {
 	window := firstWait
 	// One connection serves as long as there is something to send: a hub has few
 	// to spare for devices that are silent.
@@ -42,7 +46,7 @@ func (u *Uplink) send(ctx context.Context) error {
 			client, err = u.ask()
 		}
 		if err == nil {
-			more, err = u.sendOne(ctx, client)
+			more, err = one(ctx, client)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -50,7 +54,7 @@ func (u *Uplink) send(ctx context.Context) error {
 		case err != nil:
 			hangUp()
 			u.failed(err)
-			u.log.Debug("the hub did not take sightings: trying again", logkey.Err, err)
+			u.log.Debug("the hub did not take what was told: trying again", logkey.Err, err)
 			if !pause(ctx, waitOf(err, &window)) {
 				return ctx.Err()
 			}
@@ -62,7 +66,7 @@ func (u *Uplink) send(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-u.more:
+			case <-wake:
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/keys"
@@ -54,6 +55,11 @@ func (u *Uplink) upkeep(ctx context.Context, d Device) error {
 	}
 }
 
+// A Coverer is a [Device] that knows what of its telemetry was read.
+type Coverer interface {
+	Coverage() []tocsin.Coverage
+}
+
 // report tells the hub what this device is and has in force: the feed tells it
 // sooner, but not to a hub that is reached by a mirror only.
 func (u *Uplink) report(ctx context.Context, d Device) error {
@@ -69,6 +75,9 @@ func (u *Uplink) report(ctx context.Context, d Device) error {
 	s := api.State{Sent: u.clock.Now(), Version: u.cfg.Version, Lists: []store.ListState{}}
 	for _, p := range list {
 		s.Lists = append(s.Lists, store.ListState{List: p.Ref.String(), Epoch: p.Epoch, Serial: p.Serial})
+	}
+	if c, ok := d.(Coverer); ok {
+		s.Coverage = c.Coverage()
 	}
 	return client.Report(ctx, s)
 }

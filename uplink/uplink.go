@@ -63,7 +63,9 @@ type Uplink struct {
 
 	more      chan struct{} // there is something to send, or to send again
 	mu        sync.Mutex    // guards the fields below
-	spool     *spool.Spool
+	spool     *spool.Spool[tocsin.Sighting]
+	clues     *lane[tocsin.Clue]
+	contacts  *lane[spool.Contact]
 	lost      []netip.Prefix // told to the hub when it can be
 	hub       string         // the address that answered last
 	have      tocsin.ID      // the newest sighting that the hub has, or refused
@@ -100,7 +102,7 @@ func Open(cfg Config, log *slog.Logger, now func() time.Time) (*Uplink, error) {
 	if warning != "" {
 		log.Warn(warning)
 	}
-	return u, nil
+	return u, u.openLanes(now())
 }
 
 // Device returns who this device is.
@@ -158,12 +160,14 @@ func (u *Uplink) Run(ctx context.Context, d Device) error {
 	err := run.All(ctx, u.log,
 		run.Part{Name: "feed", Run: func(ctx context.Context) error { return u.follow(ctx, d) }},
 		run.Part{Name: "send", Run: u.send},
+		run.Part{Name: "clues", Run: u.clues.run},
+		run.Part{Name: "contacts", Run: u.contacts.run},
 		run.Part{Name: "keys", Run: func(ctx context.Context) error { return u.upkeep(ctx, d) }},
 	)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.about.Floor = u.clock.Floor()
-	return errors.Join(err, u.spool.Close(), keep(u.cfg.Folder, u.about))
+	return errors.Join(err, u.spool.Close(), u.clues.spool.Close(), u.contacts.spool.Close(), keep(u.cfg.Folder, u.about))
 }
 
 // client returns how to ask the hub, at the address that answered last.
@@ -372,6 +376,8 @@ func (u *Uplink) newEpoch(p ruleset.Position) {
 	}
 	u.mu.Unlock()
 	if again {
+		u.clues.again()
+		u.contacts.again()
 		u.log.Info("the hub begins a new epoch: asking what it has of this device")
 		u.wake()
 	}
@@ -387,6 +393,11 @@ type Status struct {
 	Unsent      int             `json:"unsent"` // sightings that wait, at most a thousand counted
 	Lost        uint64          `json:"lost"`   // sightings that there was no room for
 	Warnings    []string        `json:"warnings,omitempty"`
+
+	UnsentClues    int    `json:"unsent_clues,omitempty"`    // that wait, at most a thousand counted
+	UnsentContacts int    `json:"unsent_contacts,omitempty"` // the same
+	LostClues      uint64 `json:"lost_clues,omitempty"`      // that there was no room for
+	LostContacts   uint64 `json:"lost_contacts,omitempty"`   // the same
 }
 
 // Status tells how the line is.
@@ -400,6 +411,8 @@ func (u *Uplink) Status() Status {
 	if list, err := u.spool.After(u.have, 1000); err == nil {
 		s.Unsent = len(list)
 	}
+	s.UnsentClues, s.LostClues = u.clues.waiting()
+	s.UnsentContacts, s.LostContacts = u.contacts.waiting()
 	for _, text := range []string{u.fault, u.trust.Warning(u.clock.Now())} {
 		if text != "" {
 			s.Warnings = append(s.Warnings, text)

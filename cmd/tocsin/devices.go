@@ -25,7 +25,8 @@ func devicesCommand() *cobra.Command {
 		Use:   "devices",
 		Short: "List the devices of the hub: whose they are, whether they are connected, and who lags",
 		Long: "Devices lists the devices of the hub. BEHIND is how many frames of its lists a device has not\n" +
-			"yet in force in its kernel; - is a device that has not said.",
+			"yet in force in its kernel; - is a device that has not said. CLUES is how many things it\n" +
+			"noticed about itself.",
 		Example: "  tocsin devices\n  tocsin devices --owner ada\n  tocsin devices add --owner ada --group nas\n" +
 			"  tocsin devices show d-abcd",
 		Args: cobra.NoArgs,
@@ -56,20 +57,28 @@ func listDevices(ctx context.Context, c *api.Client, owner tocsin.OwnerID, w io.
 			continue
 		}
 		if n++; n == 1 {
-			fmt.Fprintln(tab, "NAME\tID\tOWNER\tSTATE\tBEHIND\tVERSION\tCERTIFICATE")
+			fmt.Fprintln(tab, "NAME\tID\tOWNER\tSTATE\tBEHIND\tVERSION\tCERTIFICATE\tCLUES")
 		}
 		certificate := "-"
 		if !d.Certificate.IsZero() {
 			certificate = d.Certificate.Local().Format(time.DateOnly)
 		}
 		fmt.Fprintln(tab, strings.Join([]string{
-			orDash(clean(d.Name)), clean(string(d.ID)), clean(string(d.Owner)), stateOf(d, time.Now()), behind(d), orDash(clean(d.Version)), certificate,
+			orDash(clean(d.Name)), clean(string(d.ID)), clean(string(d.Owner)), stateOf(d, time.Now()), behind(d), orDash(clean(d.Version)), certificate, clues(d),
 		}, "\t"))
 	}
 	if n == 0 && !asJSON {
 		fmt.Fprintln(w, "No device is enrolled: tocsin devices add --owner NAME tells how to enrol one.")
 	}
 	return tab.Flush()
+}
+
+// clues returns how many clues of a device about itself the hub keeps.
+func clues(d api.Device) string {
+	if d.Clues == 0 {
+		return "-"
+	}
+	return strconv.FormatUint(d.Clues, 10)
 }
 
 // stateOf says in few words how a device is.
@@ -160,6 +169,9 @@ func printDevice(w io.Writer, d api.Device, now time.Time) error {
 		row("revoked", moment(d.Revoked))
 	}
 	row("last said", moment(d.Seen))
+	if d.Clues > 0 {
+		row("noticed", count(int(d.Clues), "clue")+" about itself")
+	}
 	if !d.Certificate.IsZero() {
 		row("certificate", "until "+moment(d.Certificate))
 	}

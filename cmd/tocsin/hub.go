@@ -216,7 +216,7 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 	registry := prometheus.NewRegistry()
 	h, err := hub.New(ctx, hub.Config{
 		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: cfg.Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
-		Retain: cfg.Retain, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
+		Retain: cfg.Retain, Contacts: cfg.Contacts, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
 	}, hub.Deps{
 		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Log: log,
 		Metrics: registry, Now: time.Now, Version: buildVersion(), Ready: ready,

@@ -49,7 +49,8 @@ func (l line) hub() *guard.Hub {
 	if l.up == nil {
 		return nil
 	}
-	return &guard.Hub{Owner: l.up.Owner(), Limits: l.up.Limits, Tell: l.up.Tell, Told: l.up.Told, Lost: l.up.Lost, Now: l.up.Now}
+	return &guard.Hub{Owner: l.up.Owner(), Limits: l.up.Limits, Tell: l.up.Tell, Told: l.up.Told, Lost: l.up.Lost, Now: l.up.Now,
+		TellClues: l.up.TellClues, TellContacts: l.up.TellContacts}
 }
 
 func (l line) parts(g *guard.Guard) []run.Part {
@@ -68,6 +69,7 @@ func (l line) status() func() *operator.HubStatus {
 		return &operator.HubStatus{
 			Address: s.Hub, Device: s.Device, Owner: s.Owner, Via: s.Via, Certificate: s.Certificate,
 			Unsent: s.Unsent, Lost: s.Lost, Warnings: s.Warnings,
+			UnsentClues: s.UnsentClues, LostClues: s.LostClues, LostContacts: s.LostContacts,
 		}
 	}
 }
@@ -81,6 +83,13 @@ func printLine(w io.Writer, h operator.HubStatus, now time.Time) {
 		h.Address, via, h.Device, h.Owner, span(h.Certificate.Sub(now)), count(h.Unsent, "sighting"))
 	if h.Lost > 0 {
 		fmt.Fprintf(w, "warning: %s could not be kept for the hub: there was no room\n", count(int(h.Lost), "sighting"))
+	}
+	if h.UnsentClues > 0 {
+		fmt.Fprintf(w, "          %s to send\n", count(h.UnsentClues, "clue"))
+	}
+	if h.LostClues+h.LostContacts > 0 {
+		fmt.Fprintf(w, "warning: %s and %s could not be kept for the hub: there was no room\n",
+			count(int(h.LostClues), "clue"), count(int(h.LostContacts), "contact"))
 	}
 	if len(h.Frozen) > 0 {
 		fmt.Fprintf(w, "warning: FREEZE: nothing was heard of %s for ten minutes: the hub is away, or somebody holds its rules back\n", strings.Join(h.Frozen, ", "))

@@ -45,6 +45,9 @@ func printStatus(w io.Writer, st operator.Status, now time.Time) error {
 	fmt.Fprintf(w, "runs as   %s, with %s\n", st.User, orDash(strings.Join(st.Power, ", ")))
 	fmt.Fprintf(w, "remembers %s in %d KiB; %s since the start\n", count(st.Sources, "source"), st.MemoryBytes>>10,
 		count(int(st.Decisions), "decision"))
+	if st.Clues+st.Contacts > 0 {
+		fmt.Fprintf(w, "noticed   %s about this device; %s told\n", count(int(st.Clues), "clue"), count(int(st.Contacts), "contact"))
+	}
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tab, "\nLOG\tTRUST\tLINES\tATTEMPTS\tLAST")
 	for _, l := range st.Logs {
