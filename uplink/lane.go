@@ -164,6 +164,13 @@ func (l *lane[T]) waiting() (n int, lost uint64) {
 	return len(list), l.spool.Lost()
 }
 
+// broken returns why the newest are in memory only, or nil.
+func (l *lane[T]) broken() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.spool.Broken()
+}
+
 func (l *lane[T]) run(ctx context.Context) error { return l.up.deliver(ctx, l.wake, l.one) }
 
 // one hands in one batch, or asks what the hub has, and reports whether there is

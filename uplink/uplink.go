@@ -413,6 +413,9 @@ func (u *Uplink) Status() Status {
 	}
 	s.UnsentClues, s.LostClues = u.clues.waiting()
 	s.UnsentContacts, s.LostContacts = u.contacts.waiting()
+	if err := u.clues.broken(); err != nil {
+		s.Warnings = append(s.Warnings, fmt.Sprintf("clues wait in memory only: %v", err))
+	}
 	for _, text := range []string{u.fault, u.trust.Warning(u.clock.Now())} {
 		if text != "" {
 			s.Warnings = append(s.Warnings, text)
