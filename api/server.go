@@ -49,8 +49,8 @@ type Config struct {
 	Feed    http.Handler // answers GET /v1/feed to devices
 	Metrics http.Handler // answers GET /metrics to viewers
 
-	Rate  float64 // sightings a second that one device may send for long, and as many contacts; 0 is 200
-	Burst float64 // of each that it may send at once, after a time off; 0 is 20,000
+	Rate  float64 // sightings a second that one device may send for long; 0 is 200
+	Burst float64 // sightings that it may send at once, after a time off; 0 is 20,000
 	Busy  int     // batches decoded and committed at a time; 0 is 64
 
 	Log *slog.Logger     // nil is none
@@ -72,8 +72,12 @@ type API struct {
 	busy      chan struct{}
 }
 
-// clueShare is how many times rarer than sightings clues are: they are kept longer.
-const clueShare = 20
+// How many times rarer than sightings clues and contacts are: a device in other
+// hands must not fill the hub's disk with them.
+const (
+	clueShare    = 20
+	contactShare = 10
+)
 
 // New returns an API of these parts, all of which must be there.
 func New(c Config) *API {
@@ -100,7 +104,7 @@ func New(c Config) *API {
 		Config: c, mux: http.NewServeMux(), busy: make(chan struct{}, c.Busy),
 		sightings: newLimiter[tocsin.DeviceID](c.Rate, c.Burst, 1<<20),
 		clues:     newLimiter[tocsin.DeviceID](c.Rate/clueShare, c.Burst/clueShare, 1<<20),
-		contacts:  newLimiter[tocsin.DeviceID](c.Rate, c.Burst, 1<<20),
+		contacts:  newLimiter[tocsin.DeviceID](c.Rate/contactShare, c.Burst/contactShare, 1<<20),
 		sending:   newTurnstile[tocsin.DeviceID](2),
 		refusals:  newLimiter[netip.Prefix](0.2, 20, sources),
 		redeems:   newLimiter[netip.Prefix](0.1, 6, sources),

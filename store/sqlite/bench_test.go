@@ -95,3 +95,26 @@ func BenchmarkSince(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N*n)/b.Elapsed().Seconds(), "events/s")
 }
+
+// BenchmarkAddContacts commits batches as a guard sends them: 150 windows of which
+// one in three is told again, grown.
+func BenchmarkAddContacts(b *testing.B) {
+	s, err := sqlite.Open(b.Context(), b.TempDir(), time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	const size = 150
+	batch := make([]tocsin.Contact, size)
+	b.ReportAllocs()
+	for n := 0; b.Loop(); n++ {
+		for i := range batch {
+			first := storetest.Noon.Add(time.Duration(n*size*2/3+i) * time.Second)
+			batch[i] = storetest.Contact("dev-1", "198.51.100.7:443", first, first.Add(time.Minute))
+		}
+		if err := s.AddContacts(b.Context(), batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(size*b.N)/b.Elapsed().Seconds(), "contacts/s")
+}
