@@ -44,6 +44,8 @@ type Config struct {
 
 	Services []string // read; empty is all
 	Journal  string   // auto, yes or no
+	Changes  bool     // notice what an intruder changes
+	Flows    bool     // sum up the connections that the device opens
 	Logs     []Log    // files to read besides the journal and the well-known ones
 
 	Mirror    string // URL where the hub's lists are also to be had
@@ -80,6 +82,7 @@ func Default() Config {
 		Sample:      20,
 		OwnNetworks: true,
 		Journal:     "auto",
+		Changes:     true,
 		Detect:      detect.Default(),
 		Limits:      blocklist.DefaultLimits,
 	}
@@ -126,6 +129,9 @@ var settings = []setting[Config]{
 
 	{"read.services", "services to read, as tocsin services names them; empty is all", func(c *Config) any { return &c.Services }},
 	{"read.journal", `"auto", "yes" or "no"`, func(c *Config) any { return &c.Journal }},
+
+	{"read.changes", "notice changes that an intruder makes: keys, accounts, whatever starts by itself, listening ports", func(c *Config) any { return &c.Changes }},
+	{"read.flows", "sum up the connections that this device opens, and tell the hub of them: who, when, how many bytes, never what", func(c *Config) any { return &c.Flows }},
 
 	{"hub.mirror", "URL where the hub's signed lists are also to be had, for when the hub cannot be reached; empty is none", func(c *Config) any { return &c.Mirror }},
 

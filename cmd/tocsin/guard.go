@@ -208,12 +208,17 @@ func runGuard(ctx context.Context, f *guardFlags, cfg config.Config, since time.
 	facts := newFacts(cfg, log)
 	gcfg.Facts = facts.read()
 	gcfg.Device = line.device(gcfg.Device)
+	clues, contacts, err := evidence(cfg, gcfg.Device, log)
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	ready := make(chan struct{})
 	g, err := guard.New(ctx, gcfg, guard.Deps{
 		Filter: fw.filter, Backend: fw.name, Inputs: guardInputs, Matcher: matcher, Log: log, Metrics: registry,
 		Now: time.Now, Zone: time.Local, Version: buildVersion(), User: userName(), Power: fw.power,
 		Ready: func() { close(ready) }, Hub: line.hub(), HubStatus: line.status(),
+		Clues: clues, Contacts: contacts,
 	})
 	if err != nil {
 		return err
