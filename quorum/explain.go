@@ -207,6 +207,8 @@ func (v verdict) reason() tocsin.Reason {
 		return "a device of yours blocked it"
 	case bySpread, byHint, byWeek:
 		return tocsin.Reason(n + " guesses within 7 days on " + where)
+	case byCampaign:
+		return tocsin.Reason(n + " guesses within 7 days on " + where + ", of a source that acts with others")
 	case byFast:
 		return tocsin.Reason(n + " failures within 10 minutes on " + where)
 	case byDay:

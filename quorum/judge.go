@@ -18,6 +18,7 @@ const (
 	byWitness       // independent owners agree
 	byHoneypot      // a honeypot of the hub and an owner agree
 	byKnocking      // blocked already, and still there
+	byCampaign      // acts with others
 )
 
 // A verdict is a rule's answer.
@@ -35,7 +36,7 @@ type limit struct {
 }
 
 type limits struct {
-	fast, day, spread, hint, week, personFast, personDay, crowd limit
+	fast, day, spread, hint, week, personFast, personDay, crowd, campaign limit
 
 	sitting uint32 // what comes closer together is one sitting of one person
 }
@@ -50,7 +51,8 @@ func newLimits(p Policy) limits {
 	l := limits{
 		fast: cut(p.Fast, keep), day: cut(p.Day, keep), spread: cut(p.Spread, keep), hint: cut(p.Hint, keep), week: cut(p.Weekly, keep),
 		personFast: cut(p.PersonFast, keep), personDay: cut(p.PersonDay, 1000), crowd: cut(p.Crowd, keep),
-		sitting: 600,
+		campaign: cut(p.Campaign, keep),
+		sitting:  600,
 	}
 	if l.fast.within > 0 {
 		l.sitting = l.fast.within
@@ -59,7 +61,7 @@ func newLimits(p Policy) limits {
 }
 
 // judge weighs what an owner's devices remember of a source.
-func (l *limits) judge(list []event, now uint32, runs int, friend bool) verdict {
+func (l *limits) judge(list []event, now uint32, runs int, friend, member bool) verdict {
 	var v verdict
 	switch {
 	case len(list) == 0:
@@ -70,14 +72,14 @@ func (l *limits) judge(list []event, now uint32, runs int, friend bool) verdict 
 		}
 	case friend || crowd(list):
 		if v = l.crowd.reached(list, now, byCrowd); v.rule == 0 && !friend {
-			v = l.guessed(list, now)
+			v = l.guessed(list, now, member)
 		}
 	default:
 		if v = l.fast.reached(list, now, byFast); v.rule == 0 {
 			v = l.day.reached(list, now, byDay)
 		}
 		if v.rule == 0 {
-			v = l.guessed(list, now)
+			v = l.guessed(list, now, member)
 		}
 	}
 	if v.rule != 0 {
@@ -123,8 +125,8 @@ func crowd(list []event) bool {
 // guessed counts guesses: a burst on one account of one device is one, and the
 // first account that could be the source's own is none. On several devices few
 // are enough, if they name nobody's own account; on one, guesses within one
-// sitting are left to the limits for that.
-func (l *limits) guessed(list []event, now uint32) verdict {
+// sitting are left to the limits for that, but for a member of a campaign.
+func (l *limits) guessed(list []event, now uint32, member bool) verdict {
 	own := ownAccount(list)
 	var any, wild tries
 	for i, e := range list {
@@ -143,6 +145,8 @@ func (l *limits) guessed(list []event, now uint32) verdict {
 		return verdict{rule: byWeek, count: any.count, span: any.span()}
 	case wild.devices >= 2 && wild.reach(l.hint, now):
 		return verdict{rule: byHint, count: wild.count, span: wild.span()}
+	case member && wild.reach(l.campaign, now):
+		return verdict{rule: byCampaign, count: wild.count, span: wild.span()}
 	}
 	return verdict{}
 }

@@ -70,7 +70,7 @@ func (t *Tally) atOwner(o *observed, rulings []Ruling) []Ruling {
 	case o.strong:
 		v = verdict{rule: byDevice, devices: 1, local: o.local}
 	case failed:
-		v = t.limits.judge(all, o.now, int(p.runs), friend)
+		v = t.limits.judge(all, o.now, int(p.runs), friend, o.member)
 	}
 	if v.rule == 0 && o.Dropped > 0 && p.end != 0 && o.now < p.end+fresh && (p.kind == firm || p.kind == doubtful && !p.met(o)) {
 		v = verdict{rule: byKnocking, count: int(min(o.Dropped, 1<<15)), devices: 1}
@@ -259,7 +259,7 @@ func kindOf(o *observed, p *pair, v verdict, friend bool) kind {
 		return fleeting
 	case v.rule == byPerson || v.rule == byCrowd || v.rule == byDevice && o.person:
 		return personal
-	case v.devices < 2 || v.rule == byHint:
+	case v.devices < 2 || v.rule == byHint || v.rule == byCampaign:
 		return doubtful
 	}
 	return firm

@@ -40,8 +40,9 @@ type Policy struct {
 	// is a guess. While all that is remembered concerns one account that exists
 	// and is on no public list, the person's limits hold instead; while it
 	// concerns several of them, as of an office, or somebody got in from there
-	// within the week, Crowd.
-	Fast, Day, Spread, Hint, Weekly, PersonFast, PersonDay, Crowd Limit
+	// within the week, Crowd. Campaign is Hint for a source that is known to act
+	// with others, and needs no second device.
+	Fast, Day, Spread, Hint, Weekly, PersonFast, PersonDay, Crowd, Campaign Limit
 	// Excused is how many failures of one account are excused in the week after
 	// that account got in from there.
 	Excused int
@@ -105,6 +106,7 @@ func Default() Policy {
 		PersonFast: Limit{10, 10 * time.Minute},
 		PersonDay:  Limit{20, day},
 		Crowd:      Limit{10, day},
+		Campaign:   Limit{2, MaxMemory},
 		Excused:    500,
 		DeviceHour: 50, DeviceDay: 500, OwnerHour: 1000, OwnerDay: 10_000,
 
@@ -151,6 +153,7 @@ func (p Policy) Validate() error {
 	}{
 		{"fast", p.Fast, MaxCount}, {"day", p.Day, MaxCount}, {"spread", p.Spread, MaxCount}, {"hint", p.Hint, MaxCount}, {"weekly", p.Weekly, MaxCount},
 		{"person fast", p.PersonFast, MaxCount}, {"person day", p.PersonDay, 1000}, {"crowd", p.Crowd, MaxCount},
+		{"campaign", p.Campaign, MaxCount},
 	} {
 		if l.limit.Count < 0 || l.limit.Count > l.count {
 			bad("%s: %d is not between 0 (off) and %d", l.name, l.limit.Count, l.count)

@@ -68,11 +68,18 @@ func New(p Policy) *Tally {
 // and returns what follows from it: a ruling for the reporter's owner, one for
 // everybody, and passes for owners that vouch for a source that is blocked for
 // everybody: at most one for each scope. It is mostly nothing.
-func (t *Tally) Observe(r tocsin.Received) []Ruling {
-	o, ok := t.observed(&r)
+func (t *Tally) Observe(r tocsin.Received) []Ruling { return t.observe(&r, false) }
+
+// ObserveMember is [Tally.Observe] for a sighting of a source that is known to
+// act with others: [Policy].Campaign holds for it, besides all other rules.
+func (t *Tally) ObserveMember(r tocsin.Received) []Ruling { return t.observe(&r, true) }
+
+func (t *Tally) observe(r *tocsin.Received, member bool) []Ruling {
+	o, ok := t.observed(r)
 	if !ok {
 		return nil
 	}
+	o.member = member
 	var rulings []Ruling
 	if o.owner != 0 {
 		rulings = t.atOwner(&o, rulings)
@@ -110,6 +117,7 @@ type observed struct {
 	last   uint32 // of what is told, by the hub's clock, at most a week ago
 	short  bool   // the source is shared: no long block
 	local  bool   // any user of the device could have written it
+	member bool   // of a campaign
 
 	points int  // what its unexcused failures weigh
 	benign bool // somebody got in who belongs there
