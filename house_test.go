@@ -26,8 +26,12 @@ var tiers = [][]string{
 	{"internal/testjournal"}, // 0
 	{"internal/window", "internal/accounts", "internal/nettable"},                     // 1 pure: bounded counts, names everybody knows, address → network
 	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"}, // 1 pure
-	{"contact"},    // 1 pure: single flows summed up
-	{"controller"}, // 1 pure
+	{"authlog/logmix"},   // 1 made-up logs for benchmarks
+	{"detect", "quorum"}, // 2 pure: one device; witnesses
+	{"campaign"},         // 2 pure: who acts together
+	{"watch", "fleet"},   // 3 pure: one device, and all of them, composed
+	{"contact"},          // 1 pure: single flows summed up
+	{"controller"},       // 1 pure
 	{"authlog/logmix", "controller/fleettrace"},            // 1 made-up logs for benchmarks
 	{"detect", "quorum"},                                   // 2 pure: one device; witnesses
 	{"watch", "fleet"},                                     // 3 pure: one device, and all of them, composed
@@ -60,6 +64,7 @@ var tiers = [][]string{
 var (
 	pure = []string{
 		".", "internal/window", "internal/accounts", "internal/nettable", "authlog", "sighting", "blocklist", "ruleset",
+		"firewall", "logsource", "store", "detect", "quorum", "campaign", "watch", "fleet", "replay",
 		"firewall", "logsource", "store", "contact", "controller", "detect", "quorum", "watch", "fleet", "replay",
 		"firewall", "logsource", "store", "detect", "quorum", "watch", "fleet", "replay",
 		"compromise", "bulletin",
