@@ -77,6 +77,7 @@ var hubSettings = []setting[Hub]{
 	{"policy.day_failures", "in 24 h", func(c *Hub) any { return &c.Policy.Day.Count }},
 	{"policy.spread_guesses", "guesses in 7 days, seen by two devices of an owner", func(c *Hub) any { return &c.Policy.Spread.Count }},
 	{"policy.week_guesses", "guesses in 7 days, seen by one device", func(c *Hub) any { return &c.Policy.Weekly.Count }},
+	{"policy.campaign_guesses", "guesses in 7 days, seen by one device, of a source of an open campaign; 0 is off", func(c *Hub) any { return &c.Policy.Campaign.Count }},
 	{"policy.person_fast_failures", "failures in 10 minutes while all are on one real account: a person", func(c *Hub) any { return &c.Policy.PersonFast.Count }},
 	{"policy.person_day_failures", "and in 24 h", func(c *Hub) any { return &c.Policy.PersonDay.Count }},
 	{"policy.device_hour", "new addresses that one device may have blocked at its owner's others in an hour", func(c *Hub) any { return &c.Policy.DeviceHour }},

@@ -1,6 +1,6 @@
 // Package fleet is everything the hub concludes from what all devices tell: it
-// joins the counting of witnesses with one list of rules for every owner and one
-// for all. It has no clock, no socket and no lock: the same log of events gives
+// joins the counting of witnesses and the search for campaigns with one list of
+// rules for every owner and one for all. It has no clock, no socket and no lock: the same log of events gives
 // the same rules, byte for byte, which is why replay and the console's what-if
 // are the production code.
 //
@@ -20,6 +20,7 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/blocklist"
+	"github.com/tocsin-io/tocsin/campaign"
 	"github.com/tocsin-io/tocsin/quorum"
 )
 
@@ -31,6 +32,9 @@ type Config struct {
 	Quorum quorum.Policy
 	Allow  []netip.Prefix   // never blocked, whoever says so
 	Limits blocklist.Limits // of each scope
+	// Campaigns says when sources act together. The zero Policy is the default
+	// one, with the seed of Quorum.
+	Campaigns campaign.Policy
 }
 
 // DefaultLimits are those of each scope. A device follows two, and takes 1000
@@ -41,6 +45,8 @@ var DefaultLimits = blocklist.Limits{Fleet: 1 << 20, Operator: 100_000, Passes: 
 type Fleet struct {
 	config Config
 	tally  *quorum.Tally
+	track  *campaign.Tracker
+	events []campaign.Event // not told yet
 	scopes map[tocsin.OwnerID]*scope
 	swept  time.Time
 }
@@ -61,7 +67,13 @@ func New(c Config) *Fleet {
 	if c.Limits == (blocklist.Limits{}) {
 		c.Limits = DefaultLimits
 	}
-	return &Fleet{config: c, tally: quorum.New(c.Quorum), scopes: make(map[tocsin.OwnerID]*scope)}
+	if c.Campaigns == (campaign.Policy{}) {
+		c.Campaigns = campaign.Default()
+		c.Campaigns.Seed = c.Quorum.Seed
+	}
+	return &Fleet{
+		config: c, tally: quorum.New(c.Quorum), track: campaign.New(c.Campaigns), scopes: make(map[tocsin.OwnerID]*scope),
+	}
 }
 
 // An Effect is what became of one decision.
@@ -77,7 +89,7 @@ func (f *Fleet) Apply(e tocsin.Event) []Effect {
 	f.sweep(e.At)
 	switch {
 	case e.Received != nil:
-		return f.rule(f.tally.Observe(*e.Received), e.At)
+		return f.received(*e.Received, e.At)
 	case e.Order != nil:
 		return f.order(*e.Order, e.At)
 	case e.Loss != nil:
@@ -178,6 +190,9 @@ func (f *Fleet) order(o tocsin.Order, at time.Time) []Effect {
 		}
 	case o.Lift:
 		f.tally.Forgive(o.Owner, d.Prefix, at)
+		if o.Owner == Everybody { // one owner's word takes nobody out of a campaign against all
+			f.track.Forgive(d.Prefix, at)
+		}
 		c, v = s.list.Lift(d, at)
 	default:
 		c, v = f.decide(s, d, at)

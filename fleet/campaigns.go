@@ -1,0 +1,54 @@
+package fleet
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/campaign"
+	"github.com/tocsin-io/tocsin/quorum"
+)
+
+// maxEvents bounds what waits for [Fleet.CampaignEvents]; the newest are kept.
+const maxEvents = 1000
+
+// received takes a sighting: whether its source acts with others is found out
+// first, and then what follows from what it tried. A source of a campaign is
+// decided upon earlier, never by other rules: those for people hold for it, too.
+func (f *Fleet) received(r tocsin.Received, at time.Time) []Effect {
+	f.events = append(f.events, f.track.Observe(r)...)
+	if n := len(f.events) - maxEvents; n > 0 {
+		f.events = append(f.events[:0], f.events[n:]...)
+	}
+	var rulings []quorum.Ruling
+	if _, member := f.track.Of(r.Source); member {
+		rulings = f.tally.ObserveMember(r)
+	} else {
+		rulings = f.tally.Observe(r)
+	}
+	return f.rule(rulings, at)
+}
+
+// CampaignEvents returns what became of campaigns since the last call, for
+// whoever tells people. What nobody asks for is forgotten in the end.
+func (f *Fleet) CampaignEvents() []campaign.Event {
+	events := f.events
+	f.events = nil
+	return events
+}
+
+// Campaigns returns all campaigns that are remembered, the newest first.
+func (f *Fleet) Campaigns(at time.Time) []tocsin.Campaign { return f.track.Campaigns(at) }
+
+// Campaign returns the one with this id, if it is remembered.
+func (f *Fleet) Campaign(id tocsin.CampaignID, at time.Time) (tocsin.Campaign, bool) {
+	return f.track.Campaign(id, at)
+}
+
+// CampaignOf returns the campaign that a source is a member of, if it has not
+// ended.
+func (f *Fleet) CampaignOf(source netip.Prefix) (tocsin.CampaignID, bool) { return f.track.Of(source) }
+
+// Unattributed returns sources that were active while a campaign was, and that
+// nothing joins to it.
+func (f *Fleet) Unattributed(id tocsin.CampaignID) []tocsin.Member { return f.track.Unattributed(id) }
