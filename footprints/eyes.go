@@ -9,12 +9,14 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tocsin-io/tocsin/internal/inotify"
 )
 
 // eyes watch the folders of the spots, and the nearest folder above one that is
 // not there.
 type eyes struct {
-	n       *notify
+	n       *inotify.Instance
 	watched map[int]*watched
 	blind   map[string]bool // folders that could not be watched
 	see     func(path string)
@@ -28,7 +30,7 @@ type watched struct {
 	above   map[string]bool // what would lead to a folder that is not there
 }
 
-func newEyes(n *notify, see func(string), noSee func(string, string)) *eyes {
+func newEyes(n *inotify.Instance, see func(string), noSee func(string, string)) *eyes {
 	return &eyes{n: n, watched: map[int]*watched{}, blind: map[string]bool{}, see: see, noSee: noSee}
 }
 
@@ -44,7 +46,7 @@ func (y *eyes) follow(spots []spot) (fresh []string) {
 	}
 	for wd := range y.watched {
 		if next[wd] == nil {
-			y.n.remove(wd)
+			y.n.Remove(wd)
 		}
 	}
 	y.watched = next
@@ -57,7 +59,7 @@ const maxTries = 16
 // place watches the folder of one spot, or what is above it. It reports whether
 // the folder came meanwhile, so that it has to be tried again.
 func (y *eyes) place(next map[int]*watched, s spot, fresh *[]string) (again bool) {
-	wd, err := y.n.add(s.folder, spotMask)
+	wd, err := y.n.Add(s.folder, spotMask)
 	switch {
 	case err == nil:
 		at(next, wd).wants(s)
@@ -83,7 +85,7 @@ func (y *eyes) above(next map[int]*watched, folder string) (there bool) {
 	for path := folder; path != filepath.Dir(path); {
 		below := path
 		path = filepath.Dir(path)
-		wd, err := y.n.add(path, aboveMask)
+		wd, err := y.n.Add(path, aboveMask)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 			continue
 		}
@@ -102,8 +104,8 @@ func (y *eyes) above(next map[int]*watched, folder string) (there bool) {
 func (y *eyes) fail(folder string, err error) {
 	y.blind[folder] = true
 	switch {
-	case errors.Is(err, unix.ENOSPC):
-		y.noSee(folder, "too many watches: raise fs.inotify.max_user_watches by sysctl")
+	case errors.Is(err, inotify.ErrTooMany):
+		y.noSee(folder, inotify.ErrTooMany.Error())
 	case errors.Is(err, fs.ErrPermission):
 		y.noSee(folder, "no permission: give the guard CAP_DAC_READ_SEARCH")
 	default:
@@ -132,34 +134,34 @@ func (f *watched) wants(s spot) {
 
 // about reports whether an event is about something of interest, and whether
 // folders have to be watched anew.
-func (y *eyes) about(e event) (concerns, whole bool) {
-	f := y.watched[e.wd]
-	if e.mask&unix.IN_Q_OVERFLOW != 0 {
+func (y *eyes) about(e inotify.Event) (concerns, whole bool) {
+	f := y.watched[e.Watch]
+	if e.Lost() {
 		return true, true
 	}
 	if f == nil {
 		return false, false // of a watch that was ended
 	}
-	if e.mask&goneMask != 0 {
+	if e.Mask&inotify.Gone != 0 {
 		return true, true
 	}
-	if f.above[e.name] {
+	if f.above[e.Name] {
 		return true, true
 	}
 	if len(f.folders) > 0 && f.names == nil {
-		return true, e.mask&unix.IN_ISDIR != 0
+		return true, e.Mask&unix.IN_ISDIR != 0
 	}
-	return f.names[e.name], false
+	return f.names[e.Name], false
 }
 
 // dirty returns the folders in which something of interest happened; whole says
 // that everything has to be looked at.
-func (y *eyes) dirty(events []event) (folders []string, whole bool) {
+func (y *eyes) dirty(events []inotify.Event) (folders []string, whole bool) {
 	for _, e := range events {
 		concerns, all := y.about(e)
 		whole = whole || all
-		if concerns && y.watched[e.wd] != nil {
-			folders = append(folders, y.watched[e.wd].folders...)
+		if concerns && y.watched[e.Watch] != nil {
+			folders = append(folders, y.watched[e.Watch].folders...)
 		}
 	}
 	slices.Sort(folders)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/internal/inotify"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 )
 
@@ -114,12 +115,12 @@ func New(cfg Config) (*Watch, error) {
 // crash, are the same. An error of emit ends Run, and what it did not take is
 // told again by the next.
 func (w *Watch) Run(ctx context.Context, emit func(tocsin.Clue) error) error {
-	n, err := newNotify()
+	n, err := inotify.Open()
 	if err != nil {
 		return err
 	}
-	defer n.close()
-	defer context.AfterFunc(ctx, n.wake)()
+	defer n.Close() // nothing was written
+	defer context.AfterFunc(ctx, n.Wake)()
 	w.eyes = newEyes(n, w.see, w.noSee)
 	w.since = w.base.At
 	if w.fresh {
@@ -143,8 +144,8 @@ func (w *Watch) Run(ctx context.Context, emit func(tocsin.Clue) error) error {
 }
 
 // await waits for what happens next, and looks.
-func (w *Watch) await(ctx context.Context, n *notify, emit func(tocsin.Clue) error) error {
-	events, err := n.wait(ctx, w.due)
+func (w *Watch) await(ctx context.Context, n *inotify.Instance, emit func(tocsin.Clue) error) error {
+	events, err := n.Read(nil, w.due)
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
@@ -165,10 +166,10 @@ func (w *Watch) await(ctx context.Context, n *notify, emit func(tocsin.Clue) err
 		return nil
 	case <-settle.C:
 	}
-	more, overflow := n.drain()
-	dirty, whole := w.eyes.dirty(append(events, more...))
+	events, whole := n.Drain(events)
+	dirty, anew := w.eyes.dirty(events)
 	switch {
-	case overflow || whole:
+	case !whole || anew:
 		return w.lookAll(emit)
 	case len(dirty) > 0:
 		return w.look(dirty, emit)

@@ -72,14 +72,3 @@ func FuzzListeners(f *testing.F) {
 		}
 	})
 }
-
-// Events cut anywhere are read up to the last whole one.
-func FuzzEvents(f *testing.F) {
-	f.Add(make([]byte, 16))
-	f.Add(append(make([]byte, 12), 8, 0, 0, 0, 'a', 0, 0, 0))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if n := len(parse(nil, b)); n > len(b)/16 {
-			t.Errorf("%d events in %d bytes", n, len(b))
-		}
-	})
-}

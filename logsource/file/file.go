@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/internal/inotify"
 	"github.com/tocsin-io/tocsin/logsource"
 )
 
@@ -82,7 +83,7 @@ func (s *Source) Run(ctx context.Context, emit func(logsource.Line) error) error
 	if _, err := filepath.Match(filepath.Base(path), ""); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
-	n, err := newNotify()
+	n, err := inotify.Open()
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tocsin-io/tocsin/internal/inotify"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/logsource"
 )
@@ -20,7 +21,7 @@ type follower struct {
 	src     *Source
 	path    string // absolute
 	pattern string // of names in path's folder, "" for a single path
-	n       *notify
+	n       *inotify.Instance
 	emit    func(logsource.Line) error
 	buf     []byte // shared by all tails
 	now     time.Time
@@ -41,7 +42,7 @@ type tailOf struct {
 	of *name
 }
 
-func newFollower(s *Source, path string, n *notify, emit func(logsource.Line) error) *follower {
+func newFollower(s *Source, path string, n *inotify.Instance, emit func(logsource.Line) error) *follower {
 	f := &follower{
 		src: s, path: path, n: n, emit: emit,
 		buf:     make([]byte, 2*logsource.MaxLine),
@@ -123,12 +124,12 @@ func (f *follower) begin(nm *name) ([]gap, error) {
 
 // run takes events until ctx ends.
 func (f *follower) run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { _ = f.n.f.SetReadDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, f.n.Wake)()
 	// What came between the first look and the watches has no event.
 	err := f.readAll()
-	var events []event
+	var events []inotify.Event
 	for err == nil {
-		events, err = f.n.read(events[:0])
+		events, err = f.n.Read(events[:0], time.Time{})
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -140,20 +141,20 @@ func (f *follower) run(ctx context.Context) error {
 }
 
 // handle acts on one batch of events.
-func (f *follower) handle(events []event) error {
+func (f *follower) handle(events []inotify.Event) error {
 	f.now = time.Now()
 	look := false
 	clear(f.fresh)
 	for _, e := range events {
-		if d := f.folders[e.wd]; d != nil && e.mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && d.match != "" {
-			f.fresh[e.name] = true
+		if d := f.folders[e.Watch]; d != nil && e.Mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0 && d.match != "" {
+			f.fresh[e.Name] = true
 		}
-		if t := f.tails[e.wd]; t != nil && e.mask&unix.IN_MODIFY != 0 {
+		if t := f.tails[e.Watch]; t != nil && e.Mask&unix.IN_MODIFY != 0 {
 			if err := f.read(t.of); err != nil {
 				return err
 			}
 		}
-		if e.mask&unix.IN_Q_OVERFLOW != 0 {
+		if e.Lost() {
 			if err := f.readAll(); err != nil {
 				return err
 			}
@@ -168,21 +169,21 @@ func (f *follower) handle(events []event) error {
 }
 
 // matters reports whether e may change what a path leads to.
-func (f *follower) matters(e event) bool {
-	if t := f.tails[e.wd]; t != nil {
-		return e.mask&(unix.IN_ATTRIB|unix.IN_MOVE_SELF|unix.IN_UNMOUNT) != 0
+func (f *follower) matters(e inotify.Event) bool {
+	if t := f.tails[e.Watch]; t != nil {
+		return e.Mask&(unix.IN_ATTRIB|unix.IN_MOVE_SELF|unix.IN_UNMOUNT) != 0
 	}
-	d := f.folders[e.wd]
+	d := f.folders[e.Watch]
 	if d == nil {
 		return false
 	}
-	if e.mask&goneMask != 0 || slices.Contains(d.names, e.name) {
+	if e.Mask&inotify.Gone != 0 || slices.Contains(d.names, e.Name) {
 		return true
 	}
 	if d.match == "" {
 		return false
 	}
-	ok, err := filepath.Match(d.match, e.name)
+	ok, err := filepath.Match(d.match, e.Name)
 	return ok && err == nil
 }
 
@@ -296,5 +297,5 @@ func (f *follower) close() {
 			_ = unix.Close(t.fd) // read only: nothing to lose
 		}
 	}
-	_ = f.n.close()
+	_ = f.n.Close() // nothing was written
 }

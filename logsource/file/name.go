@@ -103,9 +103,9 @@ func (f *follower) owner(t *tail) (*name, *tail) {
 // adopt begins to read t for nm: from its end at the start, later from its
 // beginning.
 func (f *follower) adopt(nm *name, t *tail) (err error) {
-	t.wd, err = f.n.file(t.fd)
+	t.wd, err = f.n.AddOpen(t.fd, fileMask)
 	if errors.Is(err, unix.ENOENT) { // no /proc here
-		t.wd, err = f.n.add(nm.path, fileMask)
+		t.wd, err = f.n.Add(nm.path, fileMask)
 	}
 	// A file given up for others, and found again, was told of before.
 	again := f.full && len(nm.tails) == 0 && !f.fresh[filepath.Base(nm.path)]
@@ -212,7 +212,7 @@ func (f *follower) prune(nm *name) error {
 }
 
 func (f *follower) drop(t *tail) {
-	f.n.remove(t.wd)
+	f.n.Remove(t.wd)
 	delete(f.tails, t.wd)
 	_ = unix.Close(t.fd) // read only: nothing to lose
 }

@@ -50,7 +50,7 @@ func (f *follower) watchFolders() (moved bool, err error) {
 	}
 	for wd := range f.folders {
 		if now[wd] == nil {
-			f.n.remove(wd)
+			f.n.Remove(wd)
 		}
 	}
 	f.folders = now
@@ -104,7 +104,7 @@ func (f *follower) anyGone() bool {
 // watchFolder watches want, or the nearest folder above it that can be.
 func (f *follower) watchFolder(want *folder) (wd int, path string, err error) {
 	for path = want.path; ; path = filepath.Dir(path) {
-		wd, err = f.n.add(path, want.mask())
+		wd, err = f.n.Add(path, want.mask())
 		switch {
 		case err == nil:
 			return wd, path, nil

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tocsin-io/tocsin/internal/inotify"
 	"github.com/tocsin-io/tocsin/logsource"
 )
 
@@ -141,7 +142,7 @@ func (s *Source) interesting(l logsource.Line) bool {
 
 // Run follows the journal until ctx ends; see [logsource.Source].
 func (s *Source) Run(ctx context.Context, emit func(logsource.Line) error) error {
-	n, err := newNotify()
+	n, err := inotify.Open()
 	if err != nil {
 		return fmt.Errorf("journal: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/internal/inotify"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/logsource"
 )
@@ -32,7 +33,8 @@ const patience = 100
 // goroutine of Run.
 type live struct {
 	src     *Source
-	n       *notify
+	n       *inotify.Instance
+	events  []inotify.Event // of the last wait
 	emit    func(logsource.Line) error
 	folders map[int]string     // by watch
 	hints   map[int]bool       // by watch
@@ -91,8 +93,7 @@ func (a *active) end(h header) place {
 
 // run emits entries until ctx ends.
 func (v *live) run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { _ = v.n.f.Close() })()
-	kind := func(wd int) news { return news{look: v.folders[wd] != "", hint: v.hints[wd]} }
+	defer context.AfterFunc(ctx, v.n.Wake)()
 	for {
 		if err := v.drainAll(ctx); err != nil {
 			return err
@@ -101,12 +102,12 @@ func (v *live) run(ctx context.Context) error {
 		if now := time.Now(); now.Before(v.lively) {
 			until = now.Add(look)
 		}
-		got, err := v.n.wait(until, kind)
+		got, err := v.wait(until)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			return fmt.Errorf("journal: inotify: %w", err)
+			return fmt.Errorf("journal: %w", err)
 		}
 		if got.hint {
 			v.lively = later(v.lively, time.Now().Add(alert))
@@ -152,7 +153,7 @@ func (v *live) watchFolders() {
 	now := map[int]string{}
 	for _, folder := range v.src.folders {
 		for path := folder; ; path = filepath.Dir(path) {
-			wd, err := v.n.folder(path)
+			wd, err := v.watchFolder(path)
 			if err == nil {
 				now[wd] = path
 				break
@@ -165,13 +166,13 @@ func (v *live) watchFolders() {
 	}
 	v.hints = map[int]bool{}
 	for _, path := range v.src.opt.Hints {
-		if wd, err := v.n.add(path, hintMask); err == nil {
+		if wd, err := v.n.Add(path, hintMask); err == nil {
 			v.hints[wd] = true
 		}
 	}
 	for wd := range v.folders {
 		if now[wd] == "" {
-			v.n.remove(wd)
+			v.n.Remove(wd)
 		}
 	}
 	v.folders = now
@@ -188,8 +189,8 @@ func (v *live) adopt(folder string, f *os.File) error {
 		return errors.Join(fmt.Errorf("%s: %w", f.Name(), err), f.Close())
 	}
 	a := &active{file: r, f: f, fresh: true}
-	if a.wd, err = v.n.file(f); err != nil {
-		return errors.Join(err, f.Close())
+	if a.wd, err = v.n.AddOpen(int(f.Fd()), fileMask); err != nil {
+		return errors.Join(fmt.Errorf("watch %s: %w", f.Name(), err), f.Close())
 	}
 	if old != nil {
 		v.drop(old)
@@ -205,7 +206,7 @@ func sameFile(a, b *os.File) bool {
 }
 
 func (v *live) drop(a *active) {
-	v.n.remove(a.wd)
+	v.n.Remove(a.wd)
 	a.unpack.rest()
 	_ = a.f.Close() // read only
 }
@@ -325,5 +326,5 @@ func (v *live) close() {
 	for _, a := range v.files {
 		v.drop(a)
 	}
-	_ = v.n.f.Close()
+	_ = v.n.Close() // nothing was written
 }
