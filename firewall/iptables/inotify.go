@@ -2,10 +2,13 @@ package iptables
 
 import (
 	"context"
-	"encoding/binary"
-	"os"
+	"fmt"
+	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tocsin-io/tocsin/internal/inotify"
 )
 
 // watchFile returns a channel that gets a value, at most one waiting, after
@@ -13,52 +16,39 @@ import (
 // is gone or ctx ends. Changes to the file do not count: the lock of iptables is
 // opened and closed, and never written.
 func watchFile(ctx context.Context, path string) (<-chan struct{}, error) {
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	n, err := inotify.Open()
 	if err != nil {
-		return nil, os.NewSyscallError("inotify_init", err)
+		return nil, err
 	}
-	file := os.NewFile(uintptr(fd), "inotify")
 	mask := uint32(unix.IN_CLOSE_WRITE | unix.IN_CLOSE_NOWRITE | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF)
-	if _, err := unix.InotifyAddWatch(fd, path, mask); err != nil {
-		file.Close()
-		return nil, &os.PathError{Op: "watch", Path: path, Err: err}
+	if _, err := n.Add(path, mask); err != nil {
+		_ = n.Close() // nothing was written
+		return nil, fmt.Errorf("watch %s: %w", path, err)
 	}
 	touched := make(chan struct{}, 1)
-	stop := context.AfterFunc(ctx, func() { file.Close() }) // ends the read below
+	stop := context.AfterFunc(ctx, n.Wake)
 	go func() {
 		defer close(touched)
-		defer file.Close()
+		defer n.Close() // nothing was written
 		defer stop()
-		readEvents(file, touched)
+		readEvents(ctx, n, touched)
 	}()
 	return touched, nil
 }
 
-func readEvents(file *os.File, touched chan<- struct{}) {
-	buf := make([]byte, 64*unix.SizeofInotifyEvent)
+func readEvents(ctx context.Context, n *inotify.Instance, touched chan<- struct{}) {
+	var events []inotify.Event
 	for {
-		n, err := file.Read(buf)
-		if err != nil {
+		var err error
+		if events, err = n.Read(events[:0], time.Time{}); err != nil || ctx.Err() != nil {
 			return
 		}
 		select {
 		case touched <- struct{}{}:
 		default: // one look is enough for many
 		}
-		if gone(buf[:n]) {
+		if slices.ContainsFunc(events, func(e inotify.Event) bool { return e.Mask&inotify.Gone != 0 }) {
 			return
 		}
 	}
-}
-
-// gone reports whether an event in buf says that the file is no longer there.
-// The kernel writes whole events: a watch on a file has no names in them.
-func gone(buf []byte) bool {
-	for ; len(buf) >= unix.SizeofInotifyEvent; buf = buf[unix.SizeofInotifyEvent:] {
-		mask := binary.NativeEndian.Uint32(buf[4:])
-		if mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_IGNORED) != 0 {
-			return true
-		}
-	}
-	return false
 }
