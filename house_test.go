@@ -24,6 +24,10 @@ var tiers = [][]string{
 	{"internal/logkey"}, // 0 plumbing
 	{"internal/inotify", "internal/nflog", "internal/power", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet"}, // 0
 	{"internal/testjournal"}, // 0
+	{"internal/window", "internal/accounts", "internal/nettable", "internal/addrspace"}, // 1 pure: bounded counts, names everybody knows, address → network, public or not
+	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"},   // 1 pure
+	{"contact"},    // 1 pure: single flows summed up
+	{"controller"}, // 1 pure
 	{"internal/window", "internal/accounts", "internal/nettable"},                     // 1 pure: bounded counts, names everybody knows, address → network
 	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"}, // 1 pure
 	{"authlog/logmix"},   // 1 made-up logs for benchmarks
@@ -63,6 +67,7 @@ var tiers = [][]string{
 // only what pureStd lists: no clock, no files, no sockets, no log.
 var (
 	pure = []string{
+		".", "internal/window", "internal/accounts", "internal/nettable", "internal/addrspace", "authlog", "sighting", "blocklist", "ruleset",
 		".", "internal/window", "internal/accounts", "internal/nettable", "authlog", "sighting", "blocklist", "ruleset",
 		"firewall", "logsource", "store", "detect", "quorum", "campaign", "watch", "fleet", "replay",
 		"firewall", "logsource", "store", "contact", "controller", "detect", "quorum", "watch", "fleet", "replay",

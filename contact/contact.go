@@ -9,6 +9,8 @@ package contact
 import (
 	"net/netip"
 	"time"
+
+	"github.com/tocsin-io/tocsin/internal/addrspace"
 )
 
 // A Flow is one connection, as one line of a log or one event of the kernel
@@ -27,14 +29,7 @@ type Flow struct {
 	Again bool
 }
 
-// shared is the range between customers and the translators of their providers
-// (RFC 6598): what is there is no destination that anybody else could meet.
-var shared = netip.MustParsePrefix("100.64.0.0/10")
-
 // Public reports whether a is an address that any device of the internet could
 // contact. Ranges for documentation and benchmarks count: invented fleets live
 // there.
-func Public(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !shared.Contains(a)
-}
+func Public(a netip.Addr) bool { return addrspace.Public(a) }

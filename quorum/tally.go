@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/internal/addrspace"
 	"github.com/tocsin-io/tocsin/internal/window"
 )
 
@@ -159,16 +160,13 @@ func sourceKey(p netip.Prefix) (uint64, bool) {
 	return window.Key(a)
 }
 
-var carrier = netip.MustParsePrefix("100.64.0.0/10")
-
+// public leaves out, besides, what was never given to anybody: no attack comes
+// from there.
 func public(a netip.Addr) bool {
-	if a.Is4() {
-		first := a.As4()[0]
-		if first == 0 || first >= 224 || carrier.Contains(a) {
-			return false
-		}
+	if a.Is4() && (a.As4()[0] == 0 || a.As4()[0] >= 240) {
+		return false
 	}
-	return a.IsGlobalUnicast() && !a.IsPrivate()
+	return addrspace.Public(a)
 }
 
 // ruling makes a ruling about the source of o.

@@ -3,6 +3,8 @@ package rdap
 import (
 	"fmt"
 	"net/netip"
+
+	"github.com/tocsin-io/tocsin/internal/addrspace"
 )
 
 // A subject is what is asked about: an address, or else an autonomous system.
@@ -53,7 +55,6 @@ func (s subject) check() error {
 }
 
 var (
-	shared    = netip.MustParsePrefix("100.64.0.0/10") // behind a carrier's translation
 	thisNet   = netip.MustParsePrefix("0.0.0.0/8")
 	reserved  = netip.MustParsePrefix("240.0.0.0/4")
 	protocols = netip.MustParsePrefix("192.0.0.0/24")
@@ -66,8 +67,7 @@ var (
 
 // inside reports whether a belongs to somebody's own network, or to none.
 func inside(a netip.Addr) bool {
-	return !a.IsGlobalUnicast() || a.IsPrivate() || shared.Contains(a) || thisNet.Contains(a) ||
-		reserved.Contains(a) || siteLocal.Contains(a)
+	return !addrspace.Public(a) || thisNet.Contains(a) || reserved.Contains(a) || siteLocal.Contains(a)
 }
 
 // public reports whether a server may be asked at a. What is translated to IPv4

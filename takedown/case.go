@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/internal/addrspace"
 )
 
 const (
@@ -211,13 +212,8 @@ func (o Opening) check() (Opening, error) {
 	return o, nil
 }
 
-var sharedSpace = netip.MustParsePrefix("100.64.0.0/10") // between a provider and its customers
-
 // Public reports whether a provider can be asked about a.
-func Public(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsValid() && a.IsGlobalUnicast() && !a.IsPrivate() && !a.IsLinkLocalUnicast() && !sharedSpace.Contains(a) && a.Zone() == ""
-}
+func Public(a netip.Addr) bool { return addrspace.Public(a) && a.Unmap().Zone() == "" }
 
 // Covers reports whether what o would open is this case already: repeats go into
 // the same case.

@@ -318,3 +318,18 @@ func TestOneLine(t *testing.T) {
 		}
 	}
 }
+
+func TestPublic(t *testing.T) {
+	for a, want := range map[string]bool{
+		"203.0.113.7": true, "2001:db8::7": true, "::ffff:203.0.113.7": true, "::ffff:203.0.113.7%eth0": true,
+		"2001:db8::7%eth0": false, "fe80::1": false, "192.168.1.7": false, "::ffff:192.168.1.7": false,
+		"100.64.1.7": false, "127.0.0.1": false, "0.0.0.0": false, "224.0.0.1": false, "255.255.255.255": false,
+	} {
+		if got := Public(netip.MustParseAddr(a)); got != want {
+			t.Errorf("Public(%s): got %t, want %t", a, got, want)
+		}
+	}
+	if Public(netip.Addr{}) {
+		t.Error("no address has a provider")
+	}
+}
