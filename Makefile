@@ -25,6 +25,7 @@ check: ## formatting, vet, linters, module files
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags small ./cmd/tocsin
+	GOARCH=arm GOARM=5 $(GO) build -tags small -o /dev/null ./cmd/tocsin # old NAS: 32 bits
 	$(GO) mod verify >/dev/null
 	$(GO) mod tidy -diff
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...

@@ -26,54 +26,33 @@ var tiers = [][]string{
 	{"internal/testjournal"}, // 0
 	{"internal/window", "internal/accounts", "internal/nettable", "internal/addrspace"}, // 1 pure: bounded counts, names everybody knows, address → network, public or not
 	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"},   // 1 pure
-	{"contact"},    // 1 pure: single flows summed up
-	{"controller"}, // 1 pure
-	{"internal/window", "internal/accounts", "internal/nettable"},                     // 1 pure: bounded counts, names everybody knows, address → network
-	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"}, // 1 pure
-	{"authlog/logmix"},   // 1 made-up logs for benchmarks
-	{"detect", "quorum"}, // 2 pure: one device; witnesses
-	{"campaign"},         // 2 pure: who acts together
-	{"watch", "fleet"},   // 3 pure: one device, and all of them, composed
-	{"contact"},          // 1 pure: single flows summed up
-	{"controller"},       // 1 pure
-	{"authlog/logmix", "controller/fleettrace"},            // 1 made-up logs for benchmarks
-	{"detect", "quorum"},                                   // 2 pure: one device; witnesses
-	{"watch", "fleet"},                                     // 3 pure: one device, and all of them, composed
-	{"replay", "firewall/firewalltest", "store/storetest"}, // 4 a trace through both; conformance suites
-	{"replay/tracemix"},                                    // 4 made-up traces for tests and benchmarks
-	{"compromise"},                                         // 1 pure: label and assess
-	{"takedown"},                                           // 1 pure: cases and their clock
-	{"authlog/logmix"},                                     // 1 made-up logs for benchmarks
-	{"detect", "quorum"},                                   // 2 pure: one device; witnesses
-	{"bulletin"},                                           // 2 pure: what people are told
-	{"dossier", "stix"},                                    // 2 evidence texts and X-ARF; export
-	{"watch", "fleet"},                                     // 3 pure: one device, and all of them, composed
-	{"replay", "firewall/firewalltest", "store/storetest"}, // 4 a trace through both; conformance suites
-	{"replay/tracemix"}, // 4 made-up traces for tests and benchmarks
-	{"firewall/nft", "firewall/iptables", "firewall/memory"},                // 5 adapters
-	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"}, // 5 adapters
-	{"store/sqlite", "keys", "spool"},                                       // 5 adapters
-	{"flows/zeek", "flows/conntrack"},                                       // 5 adapters
-	{"footprints"},                                                          // 5 adapters
-	{"rdap", "mail", "notify"},                                              // 5 adapters: whom to write to, letters, messages
-	{"feed/fanout"},                                                         // 6 bytes to many connections
-	{"operator", "api", "feed"},                                             // 6 protocols: the control socket, the hub's API, signed frames
-	{"config", "sim", "sim/incident", "uplink"},                             // 7
-	{"guard", "hub"},                                                        // 8
-	{"cmd/tocsin", "bench", "demo"},                                         // 9
+	{"contact", "compromise", "takedown"},                                               // 1 pure: flows summed up; label and assess; cases and their clock
+	{"controller"},                                                                      // 1 pure: rank
+	{"authlog/logmix", "controller/fleettrace"},                                         // 1 made-up logs and fleets for benchmarks
+	{"detect", "quorum", "campaign"},                                                    // 2 pure: one device; witnesses; who acts together
+	{"bulletin", "dossier", "stix"},                                                     // 2 what people are told; evidence texts and X-ARF; export
+	{"watch", "fleet"},                                                                  // 3 pure: one device, and all of them, composed
+	{"replay", "firewall/firewalltest", "store/storetest"},                              // 4 a trace through both; conformance suites
+	{"replay/tracemix"},                                                                 // 4 made-up traces for tests and benchmarks
+	{"firewall/nft", "firewall/iptables", "firewall/memory"},                            // 5 adapters
+	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"},             // 5 adapters
+	{"store/sqlite", "keys", "spool"},                                                   // 5 adapters
+	{"flows/zeek", "flows/conntrack", "footprints"},                                     // 5 adapters: what devices open, and what is changed on them
+	{"rdap", "mail", "notify"},                                                          // 5 adapters: whom to write to, letters, messages
+	{"feed/fanout"},                                                                     // 6 bytes to many connections
+	{"operator", "api", "feed"},                                                         // 6 protocols: the control socket, the hub's API, signed frames
+	{"config", "sim", "sim/incident", "uplink"},                                         // 7
+	{"guard", "hub", "incident"},                                                        // 8
+	{"cmd/tocsin", "bench", "demo"},                                                     // 9
 }
 
 // pure packages take time as a value, and import from the standard library
 // only what pureStd lists: no clock, no files, no sockets, no log.
 var (
 	pure = []string{
-		".", "internal/window", "internal/accounts", "internal/nettable", "internal/addrspace", "authlog", "sighting", "blocklist", "ruleset",
-		".", "internal/window", "internal/accounts", "internal/nettable", "authlog", "sighting", "blocklist", "ruleset",
-		"firewall", "logsource", "store", "detect", "quorum", "campaign", "watch", "fleet", "replay",
-		"firewall", "logsource", "store", "contact", "controller", "detect", "quorum", "watch", "fleet", "replay",
-		"firewall", "logsource", "store", "detect", "quorum", "watch", "fleet", "replay",
-		"compromise", "bulletin",
-		"takedown",
+		".", "internal/window", "internal/accounts", "internal/nettable", "internal/addrspace", "authlog", "sighting", "blocklist",
+		"ruleset", "firewall", "logsource", "store", "contact", "compromise", "takedown", "controller", "detect", "quorum", "campaign",
+		"bulletin", "watch", "fleet", "replay",
 	}
 	pureStd = []string{
 		"bytes", "cmp", "container/heap", "context", "embed", "crypto/ed25519", "crypto/hmac", "crypto/sha256",

@@ -107,7 +107,11 @@ func number(b []byte, limit int) (int, bool) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
-		n = n*10 + int(c-'0')
+		digit := int(c - '0')
+		if digit > limit || n > (limit-digit)/10 { // before it overflows: 32 bits do
+			return 0, false
+		}
+		n = n*10 + digit
 	}
-	return n, n <= limit
+	return n, true
 }

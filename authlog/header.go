@@ -2,6 +2,7 @@ package authlog
 
 import (
 	"bytes"
+	"math"
 	"time"
 )
 
@@ -148,7 +149,7 @@ func (p *Parser) head5424(b []byte, received time.Time, h *head) bool {
 	}
 	// QuLog Center writes "qulogd:" as the name of the program.
 	h.program = bytes.TrimSuffix(field[1], colon)
-	if n, ok := number(field[2], 1<<32-1); ok {
+	if n, ok := number(field[2], math.MaxInt32); ok {
 		h.pid = uint32(n)
 	}
 	h.msg = bytes.TrimPrefix(trimLeft(b), byteOrderMark)

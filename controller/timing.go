@@ -21,7 +21,8 @@ func (a *analysis) drawTimes() {
 		list := make([]instant, a.in.Rounds)
 		for b := range list {
 			shift := days[r.below(len(days))]
-			list[b] = hour + shift + instant(r.below(int(time.Hour/time.Microsecond)))*instant(time.Microsecond)
+			// Whole milliseconds: an hour of them is a number on 32 bits, too.
+			list[b] = hour + shift + instant(r.below(int(time.Hour/time.Millisecond)))*instant(time.Millisecond)
 		}
 		a.draws[i] = list
 	}

@@ -24,7 +24,9 @@ type Source struct {
 }
 
 // NewSource returns a Source that reads nothing yet.
-func NewSource(c Config, now func() time.Time) *Source { return &Source{cfg: c, now: now, every: handOn} }
+func NewSource(c Config, now func() time.Time) *Source {
+	return &Source{cfg: c, now: now, every: handOn}
+}
 
 // handOn is how often windows that are over are handed on.
 const handOn = time.Minute
