@@ -8,7 +8,10 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tocsin-io/tocsin/bulletin"
+	"github.com/tocsin-io/tocsin/compromise"
 	"github.com/tocsin-io/tocsin/store"
+	"github.com/tocsin-io/tocsin/takedown"
 )
 
 func badRequest(format string, args ...any) *Error {
@@ -33,10 +36,27 @@ func asError(err error) (*Error, bool) {
 	case errors.Is(err, store.ErrFull):
 		return &Error{Status: http.StatusInsufficientStorage, Text: store.ErrFull.Error(), RetryAfter: 10 * time.Second}, false
 	}
+	if e := ofIncident(err); e != nil {
+		return e, true
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Status: http.StatusServiceUnavailable, Text: "the hub took too long: try again later", RetryAfter: 10 * time.Second}, false
 	}
 	return Refuse(http.StatusInternalServerError, "the hub could not do it: look into its log"), false
+}
+
+// ofIncident returns what a case or a text cannot do as it stands, which is the
+// asker's to know, or nil.
+func ofIncident(err error) *Error {
+	for _, known := range []error{
+		takedown.ErrState, takedown.ErrApproval, takedown.ErrTooEarly, takedown.ErrRepeat, takedown.ErrNotProven,
+		compromise.ErrNothingToClose, bulletin.ErrNotApproved, bulletin.ErrChanged,
+	} {
+		if errors.Is(err, known) {
+			return Refuse(http.StatusConflict, "%v", err)
+		}
+	}
+	return nil
 }
 
 // writeError answers with e.

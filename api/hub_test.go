@@ -14,6 +14,7 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/api/apitest"
 	"github.com/tocsin-io/tocsin/store"
 )
 
@@ -38,11 +39,12 @@ type hub struct {
 	csv      string
 	by       string
 	copied   func(io.Writer) error
+	incident *apitest.Incident
 }
 
 func newHub() *hub {
 	return &hub{
-		highest: map[tocsin.DeviceID]tocsin.ID{}, codes: map[[32]byte]int{}, used: map[int]api.Pass{},
+		highest: map[tocsin.DeviceID]tocsin.ID{}, codes: map[[32]byte]int{}, used: map[int]api.Pass{}, incident: newIncident(),
 		copied: func(w io.Writer) error { _, err := io.WriteString(w, "all of it"); return err },
 	}
 }
@@ -58,7 +60,7 @@ func (h *hub) config() api.Config {
 		})
 	}
 	return api.Config{
-		Enroller: h, Ingester: h, Keyring: h, Fleet: h, Registry: registry{h}, Accesses: h, Passes: h, Upkeep: h, Keys: h,
+		Enroller: h, Ingester: h, Keyring: h, Fleet: h, Registry: registry{h}, Accesses: h, Passes: h, Upkeep: h, Keys: h, Incident: h.incident,
 		Feed: mounted("frames"), Metrics: mounted("up 1\n"),
 		Admin: func(uint32) bool { return true },
 	}

@@ -25,11 +25,7 @@ var (
 )
 
 // personCalls is everything that people can ask, and the role that it takes.
-var personCalls = []struct {
-	name string
-	role store.Role
-	call func(context.Context, *api.Client) error
-}{
+var personCalls = append(incidentCalls, []personCall{
 	{"devices", store.Viewer, func(ctx context.Context, c *api.Client) error { return drain(c.Devices(ctx, "")) }},
 	{"device", store.Viewer, func(ctx context.Context, c *api.Client) error { return second(c.Device(ctx, "nas")) }},
 	{"label", store.Analyst, func(ctx context.Context, c *api.Client) error {
@@ -67,6 +63,13 @@ var personCalls = []struct {
 	}},
 	{"status", store.Viewer, func(ctx context.Context, c *api.Client) error { return second(c.Status(ctx)) }},
 	{"backup", store.Admin, func(ctx context.Context, c *api.Client) error { return c.Backup(ctx, io.Discard) }},
+}...)
+
+// A personCall is one thing that people can ask.
+type personCall struct {
+	name string
+	role store.Role
+	call func(context.Context, *api.Client) error
 }
 
 func second[T any](_ T, err error) error { return err }

@@ -57,7 +57,7 @@ func Routes() (list []string) {
 }
 
 func (a *API) routes() []route {
-	return []route{
+	return append(a.incidentRoutes(), []route{
 		{"POST /v1/enroll", anybody, a.enrol, false},
 		{"POST /v1/renew", renewing, a.renew, false},
 		{"POST /v1/sightings", device, a.ingest, false},
@@ -98,6 +98,42 @@ func (a *API) routes() []route {
 		{"GET /healthz", anybody, a.health, false},
 		{"GET /readyz", anybody, a.ready, false},
 		{"GET /metrics", viewer, a.mounted(a.Metrics), true},
+	}...)
+}
+
+// incidentRoutes are those of a hub that answers what happened.
+func (a *API) incidentRoutes() []route {
+	served := func(do func(*call) (any, error)) func(*call) (any, error) {
+		return func(c *call) (any, error) {
+			if a.Incident == nil {
+				return nil, Refuse(http.StatusNotFound, "this hub does not serve it")
+			}
+			return do(c)
+		}
+	}
+	return []route{
+		{"GET /v1/campaigns", viewer, served(a.campaigns), false},
+		{"GET /v1/campaigns/{id}", viewer, served(a.campaign), false},
+		{"GET /v1/stix", viewer, served(a.stix), true},
+		{"GET /v1/controllers", viewer, served(a.controllers), false},
+		{"GET /v1/compromise", viewer, served(a.compromise), false},
+		{"GET /v1/compromise/{device}", viewer, served(a.assessed), false},
+		{"POST /v1/compromise/{device}/dismiss", analyst, served(a.dismiss), false},
+		{"GET /v1/notices", analyst, served(a.notices), false},
+		{"POST /v1/notices/approve", analyst, served(a.approveNotice), false},
+
+		{"GET /v1/cases", viewer, served(a.cases), false},
+		{"GET /v1/cases/{id}", viewer, served(a.caseFile), false},
+		{"POST /v1/cases", analyst, served(a.openCase), false},
+		{"POST /v1/cases/{id}/draft", analyst, served(a.draftCase), false},
+		{"POST /v1/cases/{id}/approve", analyst, served(a.approveCase), false},
+		{"POST /v1/cases/{id}/send", analyst, served(a.sendCase), false},
+		{"POST /v1/cases/{id}/act", analyst, served(a.actOnCase), false},
+		{"GET /v1/cases/{id}/dossier", analyst, served(a.dossier), false},
+		{"GET /v1/cases/{id}/print", viewer, served(a.printCase), false},
+		{"POST /v1/cases/answer", analyst, served(a.takeAnswer), false},
+
+		{"POST /v1/notifications/test", admin, served(a.testNotifications), false},
 	}
 }
 

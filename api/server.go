@@ -45,6 +45,7 @@ type Config struct {
 	Passes   Passes
 	Upkeep   Upkeep
 	Keys     Keykeeper
+	Incident Incident // nil: what happened is not served here
 
 	Feed    http.Handler // answers GET /v1/feed to devices
 	Metrics http.Handler // answers GET /metrics to viewers
