@@ -31,7 +31,7 @@ func (a *API) cases(c *call) (any, error) {
 	p := CasePage{Cases: make([]CaseLine, 0, len(page)), Next: next}
 	for _, t := range page {
 		p.Cases = append(p.Cases, CaseLine{
-			ID: t.ID, Kind: t.Kind, Source: t.Source, Port: t.Port, Domain: t.Domain, Campaign: t.Campaign,
+			ID: t.ID, Kind: t.Kind, Source: t.Source, Port: t.Port, Protocol: t.Protocol, Domain: t.Domain, Campaign: t.Campaign,
 			State: t.State, Ready: t.Ready, Opened: t.Opened, Closed: t.Closed, Clock: t.Clock(c.at),
 		})
 	}

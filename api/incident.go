@@ -114,6 +114,7 @@ type CaseLine struct {
 	Kind     takedown.Kind     `json:"kind"`
 	Source   netip.Prefix      `json:"source"`
 	Port     uint16            `json:"port,omitempty"`
+	Protocol uint8             `json:"protocol,omitempty"`
 	Domain   string            `json:"domain,omitempty"`
 	Campaign tocsin.CampaignID `json:"campaign,omitempty"`
 	State    takedown.State    `json:"state"`

@@ -20,76 +20,14 @@ import (
 	"github.com/tocsin-io/tocsin/api/apitest"
 	"github.com/tocsin-io/tocsin/bulletin"
 	"github.com/tocsin-io/tocsin/compromise"
-	"github.com/tocsin-io/tocsin/controller"
 	"github.com/tocsin-io/tocsin/store"
 	"github.com/tocsin-io/tocsin/takedown"
 )
 
-// evil is what an attacker writes where people read.
-const evil = "\x1b]0;owned\x07<script>alert(1)</script>\r\nBcc: eve@example.net \u202e"
-
-// firstCase is the ID of the case that newIncident has open.
+// firstCase is the ID of the case that [apitest.Full] has open.
 var firstCase = takedown.NewID(noon, [5]byte{1, 2, 3})
 
-// newIncident returns one with something of everything, full to the last field.
-func newIncident() *apitest.Incident {
-	i := apitest.New(func() time.Time { return noon })
-	i.People = 3
-	i.All = []api.CampaignPage{fullCampaign("c-2"), {Campaign: tocsin.Campaign{ID: "c-1", Status: tocsin.Ended, Opened: noon, Ended: noon}}}
-	i.Period = compromise.Period{From: noon.Add(-48 * time.Hour), To: noon}
-	for _, s := range compromise.States() {
-		d := api.Assessed{Assessment: compromise.Assessment{Device: tocsin.DeviceID("d-" + s.String()), State: s, Covered: s != compromise.Unknown}}
-		d.Name, d.Owner, d.Why = evil, "ada", "for a test"
-		i.Devices = append(i.Devices, d)
-	}
-	slices.SortFunc(i.Devices, func(a, b api.Assessed) int { return strings.Compare(string(a.Device), string(b.Device)) })
-	confirm(&i.Devices[1])
-	i.Devices[5].Missing = []compromise.Missing{{Why: compromise.Silent, Period: i.Period}}
-	i.Ranked = api.Ranking{
-		Candidates: []controller.Candidate{{Controller: tocsin.Controller{
-			Address: host.Addr(), Port: 443, Protocol: 6, Class: tocsin.Commands, Q: 0.001, Score: 0.9, Admitted: true, Devices: 9, Labelled: 8,
-			Strata: 2, First: noon, Last: noon, Gates: [3]float64{1, 0.5, 0.25}, Ratio: tocsin.Estimate{Value: 3, Low: 1, High: 9}, Reasons: []tocsin.Reason{evil},
-		}, Owners: 2, MayPropose: true}, {Controller: tocsin.Controller{Address: netip.MustParseAddr("2001:db8::1"), Class: tocsin.OtherClass, Q: 1}}},
-		Proposals: []takedown.Opening{{Kind: takedown.Controller, Source: host, Port: 443, Protocol: 6, Reasons: []tocsin.Reason{"seen by many"}}},
-		Observed:  100, Devices: 12, Labelled: 8,
-	}
-	for _, l := range bulletin.Languages() {
-		i.Texts = append(i.Texts, bulletin.Text{Kind: bulletin.Notice, Language: l, To: "ada", Subject: evil, Plain: evil, Markdown: evil},
-			bulletin.Text{Kind: bulletin.Public, Language: l, Subject: "What happened", Plain: "p", Markdown: "m"})
-	}
-	mustOpen(i, api.CaseWish{Kind: takedown.Controller, Source: host, Port: 443, Protocol: 6, Domain: "c.example", Campaign: "c-2", Why: "seen by many"})
-	return i
-}
-
-func mustOpen(i *apitest.Incident, w api.CaseWish) {
-	_, err := i.OpenCase(context.Background(), w, "ada")
-	f, drafted := i.DraftCase(context.Background(), firstCase, api.DraftWish{})
-	_, approved := i.ApproveCase(context.Background(), firstCase, f.Draft.Digest, "bob")
-	if err := errors.Join(err, drafted, approved); err != nil {
-		panic(err)
-	}
-}
-
-func fullCampaign(id tocsin.CampaignID) api.CampaignPage {
-	m := tocsin.Member{Source: host, First: noon, Last: noon, Attempts: 3, Devices: 2, Confidence: 0.9, Reasons: []tocsin.Reason{evil}}
-	return api.CampaignPage{Campaign: tocsin.Campaign{
-		ID: id, Status: tocsin.Held, Opened: noon, First: noon, Last: noon, Into: "c-1", Confidence: 0.8,
-		Size: tocsin.Estimate{Value: 12, Low: 10, High: 20}, Attempts: 30, Dropped: 5, Sources: []tocsin.Member{m, {Source: host}},
-		Targets: []tocsin.DeviceID{"nas"}, Services: []tocsin.Service{"ssh"}, Accounts: []tocsin.AccountTag{"admin"}, Shared: true,
-		Timeline: []tocsin.Mark{{At: noon, Text: "opened"}},
-	}, Unattributed: []tocsin.Member{m}}
-}
-
-func confirm(d *api.Assessed) {
-	d.P, d.Omitted = 0.99, 2
-	d.Attack = compromise.Attack{Sources: 3, Attempts: 400, First: noon, Last: noon}
-	d.Ledger = []compromise.Entry{
-		{Kind: compromise.AfterFailures, Group: compromise.Access, Nats: 4, At: noon, Device: d.Device, Source: host, Rule: "1"},
-		{Kind: compromise.Autorun, Group: compromise.Persistence, Nats: 1, At: noon, Device: d.Device, Subject: evil, Rule: "1", Hearsay: true},
-		{Kind: compromise.Controller, Group: compromise.Network, Nats: 4, At: noon, Device: d.Device, To: netip.AddrPortFrom(host.Addr(), 443), Rule: "1", Closed: true},
-	}
-	d.Closing = &compromise.Closing{At: noon, By: "ada", Reason: "it was me", Seen: nil, More: true}
-}
+func newIncident() *apitest.Incident { return apitest.Full(func() time.Time { return noon }) }
 
 // incidentCalls is what people can ask of what happened, and the role it takes.
 // All of it can be asked again.
@@ -157,7 +95,7 @@ func TestWhatHappenedArrivesWhole(t *testing.T) {
 	}
 	page, err := c.Campaign(t.Context(), "c-2")
 	w.must(err)
-	want := fullCampaign("c-2")
+	want := apitest.FullCampaign("c-2", noon)
 	want.Sources[1].Reasons = []tocsin.Reason{}
 	if diff := cmp.Diff(want, page, same); diff != "" {
 		t.Error(diff)

@@ -7,5 +7,8 @@ import "github.com/spf13/cobra"
 // fullCommands are those that a device does not need: the hub and what only it
 // needs. The small build (make build SMALL=1) leaves them out.
 func fullCommands() []*cobra.Command {
-	return []*cobra.Command{hubCommand(), upCommand(), simCommand(), controllersCommand()}
+	return []*cobra.Command{
+		hubCommand(), upCommand(), simCommand(),
+		campaignsCommand(), hubControllersCommand(rankCommand()), compromiseCommand(), caseCommand(),
+	}
 }

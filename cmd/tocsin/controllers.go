@@ -22,17 +22,6 @@ import (
 	"github.com/tocsin-io/tocsin/flows/zeek"
 )
 
-func controllersCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "controllers",
-		Short: "Find who commands the compromised devices",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(rankCommand())
-	return cmd
-}
-
 // rankFlags are those of tocsin controllers rank.
 type rankFlags struct {
 	flows   []string

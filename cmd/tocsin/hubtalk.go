@@ -122,7 +122,12 @@ func (t *hubTalk) plain(err error) error {
 	var dial *net.OpError
 	var authority x509.UnknownAuthorityError
 	var name x509.HostnameError
+	var refused *api.Error
 	switch {
+	case errors.As(err, &refused):
+		told := *refused // it may quote what others wrote
+		told.Text = clean(told.Text)
+		return &told
 	case t.hub == "" && errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s is for root and the hub's group: ask as one of them, or by --hub with an API token", t.socket)
 	case errors.As(err, &authority):

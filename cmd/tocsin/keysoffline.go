@@ -195,21 +195,25 @@ func (f *signFlags) agree(cmd *cobra.Command, r *keys.Request) error {
 	if f.yes {
 		return nil
 	}
+	agreed, err := asked(cmd, "Sign this?", "read the request", func(w io.Writer) { printPending(w, r.Lines()) })
+	if err == nil && !agreed {
+		err = errors.New("not signed")
+	}
+	return err
+}
+
+// asked shows something to the person at the terminal, and asks. Without one it
+// tells to do there what is to be done, such as "read the request".
+func asked(cmd *cobra.Command, question, do string, show func(io.Writer)) (bool, error) {
 	in, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return errors.New("nobody is there to agree: read the request at a terminal, or say --yes")
+		return false, fmt.Errorf("nobody is there to agree: %s at a terminal, or say --yes", do)
 	}
 	w := cmd.ErrOrStderr()
-	printPending(w, r.Lines())
-	fmt.Fprint(w, "Sign this? Type yes: ")
+	show(w)
+	fmt.Fprint(w, question+" Type yes: ")
 	answer, err := readLine(in)
-	if err != nil {
-		return err
-	}
-	if !strings.EqualFold(strings.TrimSpace(answer), "yes") {
-		return errors.New("not signed")
-	}
-	return nil
+	return strings.EqualFold(strings.TrimSpace(answer), "yes"), err
 }
 
 // readLine reads up to the end of a line, and nothing beyond it.
