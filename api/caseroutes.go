@@ -9,6 +9,7 @@ import (
 	"net/mail"
 	"slices"
 
+	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/takedown"
 )
 
@@ -194,7 +195,11 @@ func (a *API) dossier(c *call) (any, error) {
 	if language != "" && !slices.Contains(letterLanguages, language) {
 		return nil, badRequest("language: want en, fr or de")
 	}
-	return result(a.Incident.FullDossier(c.r.Context(), id, language))
+	d, err := a.Incident.FullDossier(c.r.Context(), id, language)
+	if err == nil { // it names victims: who had it stays on record
+		a.Log.Info("dossier handed out", logkey.User, c.by, logkey.Path, c.r.URL.Path)
+	}
+	return result(d, err)
 }
 
 func (a *API) printCase(c *call) (any, error) {

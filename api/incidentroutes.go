@@ -93,8 +93,13 @@ func (a *API) stix(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.stream(stixType, "").Write(b)
-	return answered, err
+	w := c.stream(stixType, "")
+	for piece := range slices.Chunk(b, 64<<10) { // each has its own deadline
+		if _, err := w.Write(piece); err != nil {
+			return nil, err
+		}
+	}
+	return answered, nil
 }
 
 func (a *API) controllers(c *call) (any, error) {

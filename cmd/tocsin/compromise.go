@@ -68,21 +68,19 @@ func compromisedCommand(use string) *cobra.Command {
 	return cmd
 }
 
-// worstFirst asks for the devices in those states, the worst first.
-func worstFirst(ctx context.Context, c *api.Client, states []compromise.State) (api.Compromise, error) {
-	var state compromise.State // all of them, in one go
-	if len(states) == 1 {
-		state = states[0]
+// worstFirst asks for the devices in those states, the worst first. A fleet is
+// large and those who need somebody are few, so each state is asked for by itself.
+func worstFirst(ctx context.Context, c *api.Client, states []compromise.State) (answer api.Compromise, err error) {
+	devices := []api.Assessed{}
+	for _, state := range states {
+		if answer, err = c.Compromise(ctx, state); err != nil {
+			return answer, err
+		}
+		slices.SortStableFunc(answer.Devices, func(a, b api.Assessed) int { return cmp.Compare(b.P, a.P) })
+		devices = append(devices, answer.Devices...)
 	}
-	answer, err := c.Compromise(ctx, state)
-	answer.Devices = slices.DeleteFunc(answer.Devices, func(d api.Assessed) bool { return !slices.Contains(states, d.State) })
-	slices.SortStableFunc(answer.Devices, func(a, b api.Assessed) int {
-		return cmp.Or(cmp.Compare(slices.Index(states, a.State), slices.Index(states, b.State)), cmp.Compare(b.P, a.P))
-	})
-	if answer.Devices == nil {
-		answer.Devices = []api.Assessed{}
-	}
-	return answer, err
+	answer.Devices = devices
+	return answer, nil
 }
 
 func printCompromise(w io.Writer, answer api.Compromise, states []compromise.State) error {

@@ -29,7 +29,7 @@ import (
 
 // hubSubcommands are what the operator of a hub does besides running it.
 func hubSubcommands() []*cobra.Command {
-	return []*cobra.Command{hubStatusCommand(), backupCommand(), restoreCommand(), accessCommand(), networksCommand(), authorityCommand()}
+	return []*cobra.Command{hubStatusCommand(), backupCommand(), restoreCommand(), accessCommand(), networksCommand(), authorityCommand(), notifyCommand()}
 }
 
 func hubStatusCommand() *cobra.Command {

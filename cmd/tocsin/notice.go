@@ -219,3 +219,29 @@ func fileOf(n api.Notice) string {
 	}
 	return fmt.Sprintf("letter-%.40s-%s-%x", owner, n.Language, digest[:4])
 }
+
+func notifyCommand() *cobra.Command {
+	var t hubTalk
+	cmd := &cobra.Command{
+		Use:   "notify",
+		Short: "Send a test to everybody whom the hub notifies, and say who could not be reached",
+		Long: "Notify sends a test by every mail address and webhook that the hub's configuration names. Do it once\n" +
+			"after every change of them: on the day of an attack it is too late.",
+		Example: "  tocsin hub notify",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return t.ask(cmd, func(ctx context.Context, c *api.Client) error {
+				if err := c.TestNotifications(ctx); err != nil {
+					return err
+				}
+				w := cmd.OutOrStdout()
+				return t.print(w, map[string]bool{"sent": true}, func() error {
+					_, err := fmt.Fprintln(w, "A test went to every recipient. Ask them whether it arrived.")
+					return err
+				})
+			})
+		},
+	}
+	t.flags(cmd)
+	return cmd
+}
