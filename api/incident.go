@@ -249,7 +249,24 @@ type Incident interface {
 	// Print returns a case with its clock for people: form is "md" or "html".
 	Print(ctx context.Context, id takedown.ID, form string) ([]byte, error)
 
+	// ImportFlows takes a conn.log of Zeek, TSV or JSON, and keeps what the devices
+	// of the fleet opened.
+	ImportFlows(ctx context.Context, conn io.Reader) (FlowsImport, error)
+
 	// TestNotifications sends a test to every recipient, and says which could not be
 	// reached.
 	TestNotifications(ctx context.Context) error
+}
+
+// A FlowsImport is what became of an import of flow records.
+type FlowsImport struct {
+	Lines    int    `json:"lines"`
+	Flows    int    `json:"flows"`  // that could be read
+	Taken    int    `json:"taken"`  // of the fleet's devices, to addresses of the internet
+	Others   int    `json:"others"` // of other machines: left out
+	Bad      int    `json:"bad"`    // lines that could not be read
+	FirstBad string `json:"first_bad,omitempty"`
+	Cut      string `json:"cut,omitempty"` // why the end could not be read
+	Devices  int    `json:"devices"`
+	Contacts int    `json:"contacts"` // kept
 }

@@ -74,6 +74,9 @@ var incidentCalls = []personCall{
 	{"answer", store.Analyst, func(ctx context.Context, c *api.Client) error {
 		return unlessAgain(second(c.TakeAnswer(ctx, strings.NewReader("Subject: Re: ["+string(firstCase)+"]\r\n\r\nThank you"))))
 	}},
+	{"flows", store.Analyst, func(ctx context.Context, c *api.Client) error {
+		return second(c.ImportFlows(ctx, strings.NewReader("#fields\n")))
+	}},
 	{"test of notifications", store.Admin, func(ctx context.Context, c *api.Client) error { return c.TestNotifications(ctx) }},
 }
 

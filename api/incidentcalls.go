@@ -181,6 +181,11 @@ func (c *Client) PrintCase(ctx context.Context, id takedown.ID, form string, w i
 	return c.download(ctx, casePath(id)+"/print"+query("form", form), w)
 }
 
+// ImportFlows hands in a conn.log of Zeek, as it is: TSV or JSON.
+func (c *Client) ImportFlows(ctx context.Context, conn io.Reader) (done FlowsImport, err error) {
+	return done, c.send(ctx, http.MethodPost, "/v1/flows", "text/plain", "", conn, &done)
+}
+
 // TestNotifications has a test sent to every recipient.
 func (c *Client) TestNotifications(ctx context.Context) error {
 	return c.post(ctx, "/v1/notifications/test", nil, nil)

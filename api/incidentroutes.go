@@ -230,6 +230,16 @@ func (a *API) testNotifications(c *call) (any, error) {
 	return nil, a.Incident.TestNotifications(c.r.Context())
 }
 
+// maxFlows bounds one file of flow records, unpacked.
+const maxFlows = 4 << 30
+
+// importFlows takes a file that may come for minutes: each piece has its own
+// deadline.
+func (a *API) importFlows(c *call) (any, error) {
+	in := &arrivals{http.MaxBytesReader(c.w, c.r.Body, maxFlows), http.NewResponseController(c.w)}
+	return result(a.Incident.ImportFlows(c.r.Context(), in))
+}
+
 // oneSource reports whether p is what a case can be about: an address or, of
 // IPv6, the network of one customer.
 func oneSource(w CaseWish) bool {

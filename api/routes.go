@@ -133,6 +133,7 @@ func (a *API) incidentRoutes() []route {
 		{"GET /v1/cases/{id}/print", viewer, served(a.printCase), false},
 		{"POST /v1/cases/answer", analyst, served(a.takeAnswer), false},
 
+		{"POST /v1/flows", analyst, served(a.importFlows), true},
 		{"POST /v1/notifications/test", admin, served(a.testNotifications), false},
 	}
 }

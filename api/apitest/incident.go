@@ -5,9 +5,11 @@
 package apitest
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -148,6 +150,16 @@ func (i *Incident) TestNotifications(context.Context) error {
 	defer i.lock()()
 	i.Tested++
 	return i.Broken
+}
+
+// ImportFlows implements [api.Incident]: it counts lines.
+func (i *Incident) ImportFlows(_ context.Context, conn io.Reader) (api.FlowsImport, error) {
+	b, err := io.ReadAll(conn)
+	defer i.lock()()
+	n := bytes.Count(b, []byte("\n"))
+	return api.FlowsImport{
+		Lines: n, Flows: n, Taken: n, Others: 1, Bad: 1, FirstBad: "line 3: " + Evil, Cut: "the end is missing", Devices: 2, Contacts: n,
+	}, errors.Join(i.Broken, err)
 }
 
 // TakeAnswer implements [api.Incident]: whatever names a case acknowledges it.

@@ -9,6 +9,6 @@ import "github.com/spf13/cobra"
 func fullCommands() []*cobra.Command {
 	return []*cobra.Command{
 		hubCommand(), upCommand(), simCommand(),
-		campaignsCommand(), hubControllersCommand(rankCommand()), compromiseCommand(), caseCommand(),
+		campaignsCommand(), hubControllersCommand(rankCommand()), compromiseCommand(), caseCommand(), flowsCommand(),
 	}
 }
