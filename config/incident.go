@@ -18,6 +18,7 @@ type Incident struct {
 	Disclose     []string
 	Console      string
 	Silent       time.Duration
+	RequireFlows bool
 
 	Mail       Mail
 	RDAP       RDAP
@@ -90,6 +91,7 @@ var incidentSettings = []setting[Hub]{
 	{"incident.disclose", "owners who agreed that a full dossier tells their addresses and models", func(c *Hub) any { return &c.Incident.Disclose }},
 	{"incident.console", `base of the links in notifications, such as "https://hub.example.org:7443/"; empty gives none`, func(c *Hub) any { return &c.Incident.Console }},
 	{"incident.silent", "after which a device counts as silent", func(c *Hub) any { return &c.Incident.Silent }},
+	{"incident.require_flows", "a device whose outgoing connections were not read counts as unknown, never as clean", func(c *Hub) any { return &c.Incident.RequireFlows }},
 
 	{"mail.server", `where letters leave, such as "mail.example.net:587"; empty sends none`, func(c *Hub) any { return &c.Incident.Mail.Server }},
 	{"mail.tls", `"starttls", "implicit", or "none" for a server on this machine`, func(c *Hub) any { return &c.Incident.Mail.TLS }},

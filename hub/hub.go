@@ -78,6 +78,9 @@ type Deps struct {
 	Now       func() time.Time
 	Version   string
 	Ready     func() // called once, when devices are served
+	// Incident makes the part that answers to attacks, once the hub knows what
+	// its log says; nil is none.
+	Incident func(*Hub) (api.Incident, error)
 
 	// OnClues and OnContacts hear what is new, after its commit; nil is nobody.
 	// They are called by several goroutines at once, and must return at once; the
@@ -143,7 +146,13 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 		onClues: deps.OnClues, onContacts: deps.OnContacts,
 	}
 	h.upkeep = &upkeep{hub: h}
-	h.api = h.newAPI()
+	var answers api.Incident
+	if deps.Incident != nil {
+		if answers, err = deps.Incident(h); err != nil {
+			return nil, err
+		}
+	}
+	h.api = h.newAPI(answers)
 	if err := h.decider.replay(ctx); err != nil {
 		return nil, err
 	}
@@ -167,7 +176,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 	return h, nil
 }
 
-func (h *Hub) newAPI() *api.API {
+func (h *Hub) newAPI(answers api.Incident) *api.API {
 	ring := &keyring{values: h.deps.Store, devices: h.registry, tuf: h.deps.Keys.File}
 	h.registry.enrolled = ring.enrolled
 	people := &orders{log: h.deps.Store, decider: h.decider, release: h.feed.Hurry, now: h.deps.Now}
@@ -175,11 +184,12 @@ func (h *Hub) newAPI() *api.API {
 		Peer: h.peer, Admin: h.cfg.Admin,
 		Enroller: h.registry, Ingester: h.ingester, Keyring: ring, Fleet: people, Registry: h.registry,
 		Accesses: h.deps.Store, Upkeep: h.upkeep,
-		Passes:  &passes{values: h.deps.Store, order: people.put, held: people.held, now: h.deps.Now},
-		Keys:    &Keykeeper{Repository: h.deps.Keys, Now: h.deps.Now, Log: h.log},
-		Feed:    h.feed.Poll(h.follower),
-		Metrics: promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
-		Log:     h.log, Now: h.deps.Now,
+		Passes:   &passes{values: h.deps.Store, order: people.put, held: people.held, now: h.deps.Now},
+		Incident: answers,
+		Keys:     &Keykeeper{Repository: h.deps.Keys, Now: h.deps.Now, Log: h.log},
+		Feed:     h.feed.Poll(h.follower),
+		Metrics:  promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
+		Log:      h.log, Now: h.deps.Now,
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/config"
 	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/hub"
@@ -27,6 +28,7 @@ import (
 	"github.com/tocsin-io/tocsin/internal/power"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/keys"
+	"github.com/tocsin-io/tocsin/store"
 	"github.com/tocsin-io/tocsin/store/sqlite"
 )
 
@@ -102,7 +104,7 @@ func (f *hubFlags) run(cmd *cobra.Command) error {
 		{Name: "systemd", Run: func(ctx context.Context) error { return notify(ctx, ready, h.alive, log) }},
 		{Name: "greeting", Run: func(ctx context.Context) error { return h.greet(ctx, cmd, ready) }},
 	}
-	return run.All(cmd.Context(), log, append(parts, h.metrics(cfg)...)...)
+	return run.All(cmd.Context(), log, append(parts, h.beside(cfg)...)...)
 }
 
 // load reads the configuration and what the flags add.
@@ -162,6 +164,7 @@ type running struct {
 	fresh    bool // nobody is enrolled yet
 	cfg      config.Hub
 	port     uint16 // that it listens on
+	answers  answering
 }
 
 // openHub opens or makes everything a hub needs in its folder.
@@ -214,18 +217,25 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 		addresses = cfg.Addresses
 	}
 	registry := prometheus.NewRegistry()
+	var answers answering
 	h, err := hub.New(ctx, hub.Config{
 		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: cfg.Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
 		Retain: cfg.Retain, Contacts: cfg.Contacts, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
 	}, hub.Deps{
 		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Log: log,
 		Metrics: registry, Now: time.Now, Version: buildVersion(), Ready: ready,
+		Incident: func(h *hub.Hub) (api.Incident, error) {
+			var err error
+			answers, err = openAnswering(cfg, db, h, log)
+			return answers.part, err
+		},
+		OnClues: func([]store.Clue) { answers.part.Look() },
 	})
 	if err != nil {
 		return nil, errors.Join(err, port.Close(), socket.Close())
 	}
 	log.Info("hub", "listen", port.Addr().String(), "addresses", addresses, logkey.Path, cfg.Folder, "devices", h.Devices())
-	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg, port: listens.Port()}, nil
+	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg, port: listens.Port(), answers: answers}, nil
 }
 
 // openKeys opens the hub's keys, or makes them at the first start. Keys that are
@@ -337,6 +347,11 @@ func (r *running) greet(ctx context.Context, cmd *cobra.Command, ready <-chan st
 
 // alive returns once the hub has answered.
 func (r *running) alive(ctx context.Context) error { return r.hub.Alive(ctx) }
+
+// beside is what runs besides the hub itself.
+func (r *running) beside(cfg config.Hub) []run.Part {
+	return append(r.answers.parts(), r.metrics(cfg)...)
+}
 
 // metrics serves Prometheus without a token, where the configuration says so.
 func (r *running) metrics(cfg config.Hub) []run.Part {

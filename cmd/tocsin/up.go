@@ -76,7 +76,7 @@ func up(cmd *cobra.Command, g *guardFlags, hf *hubFlags) error {
 			return runGuard(ctx, g, gcfg, since, log.With(logkey.Part, "guard"), h.port)
 		}},
 	}
-	return run.All(cmd.Context(), log, append(parts, h.metrics(hcfg)...)...)
+	return run.All(cmd.Context(), log, append(parts, h.beside(hcfg)...)...)
 }
 
 // enrolSelf makes this machine the hub's first device.

@@ -1,0 +1,32 @@
+package hub
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+)
+
+// Campaigns returns what is known of sources that act together, the newest first.
+func (h *Hub) Campaigns(ctx context.Context) (list []tocsin.Campaign, err error) {
+	err = h.decider.ask(ctx, func(now time.Time) { list = h.decider.mind.Campaigns(now) })
+	return list, err
+}
+
+// Unattributed returns sources that were active beside a campaign and that nothing
+// joins to it.
+func (h *Hub) Unattributed(ctx context.Context, id tocsin.CampaignID) (list []tocsin.Member, err error) {
+	err = h.decider.ask(ctx, func(time.Time) { list = h.decider.mind.Unattributed(id) })
+	return list, err
+}
+
+// Blocked reports whether the hub's rules have the devices of an owner drop what
+// comes from a.
+func (h *Hub) Blocked(ctx context.Context, owner tocsin.OwnerID, a netip.Addr) (blocked bool, err error) {
+	err = h.decider.ask(ctx, func(now time.Time) {
+		e, _, ok := h.decider.mind.Lookup(owner, a, now)
+		blocked = ok && e.Action == tocsin.Block
+	})
+	return blocked, err
+}

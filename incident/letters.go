@@ -1,0 +1,304 @@
+package incident
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/compromise"
+	"github.com/tocsin-io/tocsin/dossier"
+	"github.com/tocsin-io/tocsin/mail"
+	"github.com/tocsin-io/tocsin/takedown"
+)
+
+// DraftCase writes the mail of a case from what is known now, for people to read
+// and approve; what was approved before counts no longer. With keep it returns the
+// one that stands, if there is one.
+func (p *Part) DraftCase(ctx context.Context, id takedown.ID, w api.DraftWish) (api.CaseFile, error) {
+	p.cases.Lock()
+	defer p.cases.Unlock()
+	f, err := p.file(ctx, id)
+	if err != nil {
+		return api.CaseFile{}, err
+	}
+	if f.Draft != nil && w.Keep {
+		return p.show(f), nil
+	}
+	contact, err := p.contact(ctx, f)
+	if err != nil && w.To == "" {
+		return api.CaseFile{}, api.Refuse(http.StatusConflict, "no contact for %v: %v; name one with --to", f.Case.Source, err)
+	}
+	to := w.To
+	if to == "" && len(contact.Mails) > 0 {
+		to = contact.Mails[0]
+	}
+	if to == "" {
+		return api.CaseFile{}, api.Refuse(http.StatusConflict, "the registry names nobody for abuse at %v: choose an address with --to", f.Case.Source)
+	}
+	in, err := p.input(ctx, f, to)
+	if err != nil {
+		return api.CaseFile{}, err
+	}
+	forwardable, _, err := dossier.Build(in)
+	if err != nil {
+		return api.CaseFile{}, refuse(err)
+	}
+	language, err := p.language(w.Language)
+	if err != nil {
+		return api.CaseFile{}, err
+	}
+	err = p.change(ctx, caseKind, string(id), &f, func() error {
+		if contact.Subject != "" {
+			f.Contact = &contact
+		}
+		f.Draft = &draft{At: p.deps.Now().UTC(), Language: language, Message: forwardable.Message(language), Gap: forwardable.Gap}
+		return nil
+	})
+	return p.show(f), err
+}
+
+// language returns the one asked for, or the hub's.
+func (p *Part) language(asked string) (l dossier.Language, err error) {
+	if asked == "" {
+		return p.cfg.Language[0], nil
+	}
+	if err := l.UnmarshalText([]byte(asked)); err != nil {
+		return l, api.Refuse(http.StatusBadRequest, "%v", err)
+	}
+	return l, nil
+}
+
+// FullDossier returns what is handed out on request only, and never by mail.
+func (p *Part) FullDossier(ctx context.Context, id takedown.ID, language string) (api.FullDossier, error) {
+	l, err := p.language(language)
+	if err != nil {
+		return api.FullDossier{}, err
+	}
+	f, err := p.file(ctx, id)
+	if err != nil {
+		return api.FullDossier{}, err
+	}
+	to := ""
+	if f.Draft != nil {
+		to = f.Draft.Message.To
+	}
+	in, err := p.input(ctx, f, to)
+	if err != nil {
+		return api.FullDossier{}, err
+	}
+	_, full, err := dossier.Build(in)
+	if err != nil {
+		return api.FullDossier{}, refuse(err)
+	}
+	return api.FullDossier{Dossier: full, Text: full.Text(l)}, nil
+}
+
+// Bounds of what a dossier is written from.
+const (
+	mostEvents   = 2000
+	mostEvidence = 200
+)
+
+// input gathers what the hub knows of the address of a case.
+func (p *Part) input(ctx context.Context, f file, to string) (dossier.Input, error) {
+	j, err := p.newest(ctx)
+	if err != nil {
+		return dossier.Input{}, err
+	}
+	in := dossier.Input{
+		Case: f.Case, Reporter: p.cfg.Party, Sender: p.cfg.Party, To: to, Disclose: p.cfg.Disclose,
+		Victims: map[tocsin.DeviceID]dossier.Victim{},
+		Fleet:   fleetOf(j),
+	}
+	for _, c := range j.Ranking.Candidates {
+		if f.Case.Source.Contains(c.Address) && (f.Case.Port == 0 || f.Case.Port == c.Port) {
+			in.Controller = &c.Controller
+			break
+		}
+	}
+	for i := range j.Campaigns {
+		if j.Campaigns[i].ID == f.Case.Campaign {
+			in.Campaign = &j.Campaigns[i]
+		}
+	}
+	if err := p.addSightings(ctx, f, &in); err != nil {
+		return in, err
+	}
+	if err := p.addContacts(ctx, f, j, &in); err != nil {
+		return in, err
+	}
+	p.addVictims(j, &in)
+	if f.Contact != nil && len(f.Contact.Raw) > 0 {
+		in.Evidence = append(in.Evidence, dossier.Evidence{
+			Name: "answer of the registry", At: f.Contact.At.UTC(), Zone: "UTC", Digest: f.Contact.Digest, Size: len(f.Contact.Raw),
+		})
+	}
+	return in, p.addEvidence(ctx, j, &in)
+}
+
+func fleetOf(j judgement) dossier.Fleet {
+	s := j.Summary
+	return dossier.Fleet{
+		Devices: s.Devices, Covered: s.Covered, Attacked: s.Attacked,
+		Compromised: s.States[compromise.Confirmed] + s.States[compromise.Suspected],
+	}
+}
+
+func (p *Part) addSightings(ctx context.Context, f file, in *dossier.Input) error {
+	before := uint64(0)
+	for len(in.Sightings) < mostEvents {
+		list, err := p.deps.Store.About(ctx, f.Case.Source.String(), before, 500)
+		if err != nil || len(list) == 0 {
+			return err
+		}
+		for _, e := range list {
+			if e.Received != nil {
+				in.Sightings = append(in.Sightings, *e.Received)
+			}
+			before = e.Serial
+		}
+	}
+	return nil
+}
+
+func (p *Part) addContacts(ctx context.Context, f file, j judgement, in *dossier.Input) error {
+	for c, err := range p.deps.Store.Contacts(ctx, "", j.Period.From) {
+		if err != nil {
+			return err
+		}
+		if f.Case.Source.Contains(c.To.Addr()) && (f.Case.Port == 0 || f.Case.Port == c.To.Port()) {
+			in.Contacts = append(in.Contacts, c)
+		}
+	}
+	return nil
+}
+
+// addVictims tells of every device that the evidence is about: as the internet
+// sees it, by the newest sighting of any source.
+func (p *Part) addVictims(j judgement, in *dossier.Input) {
+	add := func(id tocsin.DeviceID) {
+		d, ok := j.ByID[id]
+		if _, known := in.Victims[id]; known || !ok {
+			return
+		}
+		in.Victims[id] = dossier.Victim{Owner: d.Owner, Model: d.Labels["model"], Firmware: d.Labels["firmware"], Address: j.From[id]}
+	}
+	for _, r := range in.Sightings {
+		add(r.ID.Device)
+	}
+	for _, c := range in.Contacts {
+		add(c.Device)
+	}
+}
+
+func (p *Part) addEvidence(ctx context.Context, j judgement, in *dossier.Input) error {
+	for c, err := range p.deps.Store.Clues(ctx, "", j.Period.From) {
+		if err != nil {
+			return err
+		}
+		if _, victim := in.Victims[c.Device]; victim && len(in.Evidence) < mostEvidence {
+			c.At = c.At.Add(-c.Offset) // by the hub's clock
+			in.Evidence = append(in.Evidence, dossier.FromClue(c.Clue))
+		}
+	}
+	return nil
+}
+
+// SendCase sends the mail that was approved, once: to one provider about one
+// source there is one a day. By hand it only notes that a person sent it.
+func (p *Part) SendCase(ctx context.Context, id takedown.ID, w api.SendWish, by string) (api.CaseFile, error) {
+	p.cases.Lock()
+	defer p.cases.Unlock()
+	f, err := p.file(ctx, id)
+	if err != nil {
+		return api.CaseFile{}, err
+	}
+	now := p.deps.Now().UTC()
+	if f.Draft == nil || !f.Case.Ready || f.Case.Text != f.Draft.Message.Digest() {
+		return api.CaseFile{}, api.Refuse(http.StatusConflict, "the mail as it stands is not approved: tocsin case approve %s", id)
+	}
+	m := takedown.Mail{
+		Source: f.Case.Source, Provider: takedown.ProviderOf(f.Draft.Message.To), To: f.Draft.Message.To, At: now, Digest: f.Case.Text, Form: w.ByHand,
+	}
+	if err := p.first(ctx, m); err != nil {
+		return api.CaseFile{}, err
+	}
+	if !w.ByHand {
+		if m.MessageID, err = p.deliver(ctx, &f); err != nil {
+			return api.CaseFile{}, err
+		}
+	}
+	// The letter left: that it did must be known, whoever hung up meanwhile.
+	f, err = p.act(context.WithoutCancel(ctx), id, takedown.Entry{At: now, By: by, Act: takedown.Send, Digest: m.Digest, Mail: &m}, func(f *file) {
+		if f.Draft != nil && len(f.Draft.Letter) > 0 {
+			if f.Letters == nil {
+				f.Letters = map[string]sent{}
+			}
+			f.Letters[m.MessageID] = sent{At: now, Digest: m.Digest, Letter: f.Draft.Letter}
+		}
+		f.Draft = nil
+	})
+	if err != nil {
+		return api.CaseFile{}, err
+	}
+	p.tellCase(f.Case, "sent by "+by)
+	return p.show(f), nil
+}
+
+// first refuses a mail that repeats one of the same day, of whatever case.
+func (p *Part) first(ctx context.Context, m takedown.Mail) error {
+	for f, err := range p.files(ctx) {
+		if err != nil {
+			return err
+		}
+		if m.Repeats(f.Case.Mails) {
+			return api.Refuse(http.StatusConflict, "%v (case %s)", takedown.ErrRepeat, f.Case.ID)
+		}
+	}
+	return nil
+}
+
+// deliver hands the letter to the mail server. It is stored before, so that a try
+// after a crash, or after an answer that got lost, is the same letter by the same
+// name.
+func (p *Part) deliver(ctx context.Context, f *file) (id string, err error) {
+	if p.deps.Sender == nil {
+		return "", api.Refuse(http.StatusConflict, "no mail server is configured: set [mail] in the hub's file, or send it yourself and say so with --by-hand")
+	}
+	m := mail.Message{To: []string{f.Draft.Message.To}, Subject: f.Draft.Message.Subject, Text: f.Draft.Message.Text, Tag: string(f.Case.ID)}
+	if len(f.Draft.Message.Report) > 0 {
+		m.Attachments = []mail.Attachment{{Name: "xarf.json", Type: "application/json", Body: f.Draft.Message.Report}}
+	}
+	if len(f.Draft.Letter) == 0 {
+		m.Date = p.deps.Now()
+		for _, one := range f.Case.Mails {
+			if one.MessageID != "" {
+				m.InReplyTo = append(m.InReplyTo, one.MessageID)
+			}
+		}
+		made, letter, err := p.deps.Sender.Draft(m)
+		if err != nil {
+			return "", refuse(err)
+		}
+		digest := f.Draft.Message.Digest()
+		err = p.change(ctx, caseKind, string(f.Case.ID), f, func() error {
+			if f.Draft == nil || f.Draft.Message.Digest() != digest {
+				return api.Refuse(http.StatusConflict, "the mail was drafted anew meanwhile: read and approve it again")
+			}
+			f.Draft.ID, f.Draft.Letter = made.ID, letter
+			return nil
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	m.ID = f.Draft.ID
+	_, err = p.deps.Sender.Deliver(ctx, m, f.Draft.Letter)
+	var e *mail.Error
+	if errors.As(err, &e) {
+		return "", api.Refuse(http.StatusBadGateway, "%v", err)
+	}
+	return f.Draft.ID, err
+}
