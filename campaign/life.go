@@ -206,6 +206,7 @@ func (t *Tracker) review(c *campaign) {
 	seen := max(c.attempt, c.drop)
 	switch {
 	case t.now-min(seen, t.now) >= span(t.policy.Silence):
+		t.measure(c)
 		c.status, c.ended = tocsin.Ended, t.now
 		t.tell(c, Ended, fmt.Sprintf("nothing was seen of it since %s, dropped packets included", clock(seen).Format(time.RFC3339)))
 	case c.status == tocsin.Open && c.drop > c.attempt && c.drop-c.attempt >= heldAfter:
@@ -237,6 +238,7 @@ func (t *Tracker) reviewAll() {
 
 // merge makes from a part of c.
 func (t *Tracker) merge(c, from *campaign, why string) {
+	t.measure(from)
 	for _, key := range slices.Sorted(maps.Keys(from.members)) {
 		if c.members[key] == nil {
 			c.members[key] = from.members[key]

@@ -19,13 +19,13 @@ const (
 	// share of what is known must be new: one in so many.
 	share = 6
 	// seldom is how often evidence is weighed if little is new, in seconds.
-	seldom = 6 * 3600
+	seldom = 12 * 3600
 	// soon is how long after a pass an alarm makes another one, in seconds.
 	soon = 60
 )
 
 // due reports whether evidence is to be weighed anew: once enough is new, and each
-// six hours.
+// twelve hours.
 func (t *Tracker) due(alarm bool) bool {
 	since := t.now - t.passed
 	if alarm && since >= soon {
@@ -75,11 +75,6 @@ func (t *Tracker) pass() {
 	group := t.cluster(len(x.candidates), edges, hints, active)
 	edges = append(edges, t.grow(x, group, hints)...)
 	t.match(x, edges, group)
-	for _, c := range t.campaigns {
-		if c.live() {
-			t.measure(c)
-		}
-	}
 }
 
 // bests returns each candidate's strongest edge within its group, and how many it

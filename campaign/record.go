@@ -45,6 +45,9 @@ func (t *Tracker) find(id tocsin.CampaignID) *campaign {
 }
 
 func (t *Tracker) record(c *campaign, at time.Time) tocsin.Campaign {
+	if c.live() {
+		t.measure(c)
+	}
 	r := tocsin.Campaign{
 		ID: c.id, Status: c.status, Into: c.into, Opened: clock(c.opened), First: clock(c.first),
 		Last: clock(max(c.attempt, c.drop)), Ended: clock(c.ended), Size: c.size,
@@ -143,7 +146,8 @@ func (t *Tracker) order(c chain) string {
 	return text
 }
 
-// measure estimates how many sources a campaign has.
+// measure estimates how many sources a campaign has: when somebody asks, and for
+// the last time when it ends.
 func (t *Tracker) measure(c *campaign) {
 	if len(c.members) == 0 {
 		if c.alarm > 0 {
