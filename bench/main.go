@@ -40,6 +40,7 @@ var parts = []part{
 	{"hub", false, measureHub},
 	{"hubparts", false, measureHubParts},
 	{"town", true, measureTown},
+	{"incident", false, measureIncident},
 }
 
 // env is where the parts work.

@@ -15,6 +15,9 @@ const (
 	orderly  = 3500
 	agreeing = 3
 	sharing  = 0.1
+	// dense is how many of the pairs of two groups must be connected, to what is
+	// connected within them.
+	dense = 0.03
 	// large is from how many members on a merger takes an edge whose evidence does
 	// not come from client or network, whatever share of the sources that is.
 	large = 50
@@ -94,7 +97,7 @@ func (t *Tracker) cluster(n int, edges, hints []edge, active int) []int32 {
 			g.join(a, b)
 		}
 	}
-	t.bridge(&g, between, hints, limit)
+	t.bridge(&g, edges, between, hints, limit)
 	return t.settle(&g, edges)
 }
 
@@ -109,12 +112,13 @@ func (t *Tracker) solid(e *edge) bool {
 	return e.total-int32(e.by[Client])-int32(e.by[Network]) >= t.need
 }
 
-// bridge joins groups that many edges and hints connect: a quarter as many as the
+// bridge joins groups that many edges and hints connect: a third as many as the
 // smaller group has members, if one of them joins by itself, otherwise half as
-// many.
-func (t *Tracker) bridge(g *groups, between, hints []edge, limit int32) {
+// many; and so many of all pairs that could be connected as a tenth of what is
+// connected within the groups. Two large groups have a few in common by chance.
+func (t *Tracker) bridge(g *groups, edges, between, hints []edge, limit int32) {
 	for range 16 {
-		bonds := t.bonds(g, between, hints, limit)
+		bonds := t.bonds(g, edges, between, hints, limit)
 		if len(bonds) == 0 {
 			return
 		}
@@ -132,8 +136,9 @@ func (t *Tracker) bridge(g *groups, between, hints []edge, limit int32) {
 type bond struct{ a, b, edges, all int32 }
 
 // bonds returns the groups that are connected well enough, the best first.
-func (t *Tracker) bonds(g *groups, between, hints []edge, limit int32) (list []bond) {
+func (t *Tracker) bonds(g *groups, edges, between, hints []edge, limit int32) (list []bond) {
 	count := map[uint64]*bond{}
+	inside := g.inside(edges, hints)
 	add := func(e *edge, n int32) {
 		a, b := g.find(e.a), g.find(e.b)
 		if a == b || int(min(g.size[a], g.size[b])) < t.policy.Members {
@@ -156,7 +161,8 @@ func (t *Tracker) bonds(g *groups, between, hints []edge, limit int32) (list []b
 	}
 	for _, one := range count {
 		small := min(g.size[one.a], g.size[one.b])
-		if one.edges > 0 && one.all >= max(3, small/4) || one.all >= max(10, small/2) {
+		many := one.edges > 0 && one.all >= max(5, small/3) || one.all >= max(10, small/2)
+		if many && float64(one.all) >= dense*min(inside[one.a], inside[one.b])*float64(g.size[one.a])*float64(g.size[one.b]) {
 			list = append(list, *one)
 		}
 	}
@@ -164,6 +170,24 @@ func (t *Tracker) bonds(g *groups, between, hints []edge, limit int32) (list []b
 		return cmp.Or(cmp.Compare(y.all, x.all), cmp.Compare(x.a, y.a), cmp.Compare(x.b, y.b))
 	})
 	return list
+}
+
+// inside returns which share of the pairs within each group edges and hints
+// connect.
+func (g *groups) inside(edges, hints []edge) map[int32]float64 {
+	share := map[int32]float64{}
+	for _, list := range [][]edge{edges, hints} {
+		for i := range list {
+			if a := g.find(list[i].a); a == g.find(list[i].b) {
+				share[a]++
+			}
+		}
+	}
+	for r := range share {
+		n := float64(g.size[r])
+		share[r] /= n * (n - 1) / 2
+	}
+	return share
 }
 
 // settle moves every candidate to the group that it has most edges into, and

@@ -47,6 +47,8 @@ type index struct {
 	since      uint32 // who was active since then may join; others only tell what is common
 	candidates []candidate
 	features   []feature
+	buckets    []feature // scratch of sort
+	starts     []int32
 	runs       []run
 	postings   []int32
 	lists      []int32
@@ -143,15 +145,7 @@ func neighbours(key uint64) uint64 {
 // build finds out who shares what. Features that one source shows alone are left
 // out.
 func (t *Tracker) build(x *index) {
-	slices.SortFunc(x.features, func(a, b feature) int {
-		switch {
-		case a.hash < b.hash:
-			return -1
-		case a.hash > b.hash:
-			return 1
-		}
-		return int(a.source - b.source)
-	})
+	x.sort()
 	x.features = slices.Compact(x.features) // two chains of one source may be alike
 	x.runs, x.postings = x.runs[:0], slices.Grow(x.postings[:0], len(x.features))
 	for i := 0; i < len(x.features); {
@@ -305,3 +299,47 @@ func logit(p float64) float64 { return math.Log(p / (1 - p)) }
 // milli rounds to thousandths, so that evidence is added up in whole numbers:
 // the same on every machine.
 func milli(v float64) int32 { return int32(math.Round(v * 1000)) }
+
+// sort orders the features by hash, then source. Hashes are spread evenly: dealt
+// into buckets by their first bits, a few each, they are in order at once. Those of
+// one hash come in the order of their sources, so that a common one costs nothing;
+// nobody can choose two that fall into one bucket, as hashes are keyed.
+func (x *index) sort() {
+	n := len(x.features)
+	width := 0
+	for width < 20 && n>>width > 4 {
+		width++
+	}
+	shift := 64 - uint(width)
+	x.starts = append(x.starts[:0], make([]int32, 1<<width+1)...)
+	for i := range x.features {
+		x.starts[x.features[i].hash>>shift+1]++
+	}
+	for i := 1; i < len(x.starts); i++ {
+		x.starts[i] += x.starts[i-1]
+	}
+	x.buckets = slices.Grow(x.buckets[:0], n)[:n]
+	next := x.starts // ends up as the end of each bucket
+	for _, f := range x.features {
+		at := &next[f.hash>>shift]
+		x.buckets[*at] = f
+		*at++
+	}
+	x.features, x.buckets = x.buckets, x.features
+	start := int32(0)
+	for _, end := range next[:1<<width] {
+		for i := start + 1; i < end; i++ {
+			f, k := x.features[i], i
+			for ; k > start && x.features[k-1].after(f); k-- {
+				x.features[k] = x.features[k-1]
+			}
+			x.features[k] = f
+		}
+		start = end
+	}
+}
+
+// after reports whether f comes after g.
+func (f feature) after(g feature) bool {
+	return f.hash > g.hash || f.hash == g.hash && f.source > g.source
+}

@@ -19,13 +19,13 @@ const (
 	// share of what is known must be new: one in so many.
 	share = 6
 	// seldom is how often evidence is weighed if little is new, in seconds.
-	seldom = 12 * 3600
+	seldom = 6 * 3600
 	// soon is how long after a pass an alarm makes another one, in seconds.
 	soon = 60
 )
 
 // due reports whether evidence is to be weighed anew: once enough is new, and each
-// twelve hours.
+// six hours.
 func (t *Tracker) due(alarm bool) bool {
 	since := t.now - t.passed
 	if alarm && since >= soon {

@@ -242,5 +242,5 @@ func (t *Tracker) Bytes() int {
 		n += (len(c.targets)+len(c.accounts))*2*entry + len(c.marks)*100
 	}
 	x := &t.scratch
-	return n + 16*cap(x.features) + 48*(cap(x.runs)+cap(x.candidates)) + 4*(cap(x.postings)+cap(x.lists)) + 8*cap(x.pairs)
+	return n + 16*(cap(x.features)+cap(x.buckets)) + 4*cap(x.starts) + 48*(cap(x.runs)+cap(x.candidates)) + 4*(cap(x.postings)+cap(x.lists)) + 8*cap(x.pairs)
 }
