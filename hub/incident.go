@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/api"
 )
 
 // Campaigns returns what is known of sources that act together, the newest first.
@@ -29,4 +30,10 @@ func (h *Hub) Blocked(ctx context.Context, owner tocsin.OwnerID, a netip.Addr) (
 		blocked = ok && e.Action == tocsin.Block
 	})
 	return blocked, err
+}
+
+// Suspect says whether a device may be compromised: its word binds nobody then.
+func (h *Hub) Suspect(ctx context.Context, id tocsin.DeviceID, suspect bool) error {
+	_, err := h.registry.Change(ctx, id, api.DeviceChange{Suspect: &suspect}, "tocsin")
+	return err
 }

@@ -73,6 +73,9 @@ type Fleet interface {
 	Unattributed(ctx context.Context, id tocsin.CampaignID) ([]tocsin.Member, error)
 	// Blocked reports whether the devices of an owner drop what comes from a.
 	Blocked(ctx context.Context, owner tocsin.OwnerID, a netip.Addr) (bool, error)
+	// Suspect says whether a device may be compromised, so that its word binds
+	// nobody.
+	Suspect(ctx context.Context, id tocsin.DeviceID, suspect bool) error
 }
 
 // A Finder finds whom to write to: package rdap.

@@ -118,6 +118,13 @@ func TestMemory(t *testing.T) {
 func TestDismissed(t *testing.T) {
 	w := newWorld(t)
 	w.attack()
+	w.must(w.Suspect(t.Context(), device(50), true)) // by a person
+	_, err := w.judge(t.Context())
+	w.must(err)
+	if s := w.suspects(); len(s) != 9 || !s[device(0)] || !s[device(50)] {
+		t.Errorf("suspect: %v, want those entered, and whom a person named", s)
+	}
+	w.must(w.Suspect(t.Context(), device(1), false)) // a person trusts it all the same, until the next judgement
 	a, err := w.Dismiss(t.Context(), device(0), "ada", "our own penetration test")
 	w.must(err)
 	if a.State != compromise.FalsePositive {
@@ -129,12 +136,28 @@ func TestDismissed(t *testing.T) {
 	if _, err := w.Dismiss(t.Context(), device(1), "ada", ""); !refused(err, http.StatusConflict) {
 		t.Errorf("without a reason: %v", err)
 	}
+	if s := w.suspects(); s[device(0)] || len(s) != 8 {
+		t.Errorf("dismissed, and suspect: %v", s)
+	}
 	w.notices(device(0), owner(0), tocsin.AutorunAdded, "/etc/cron.d/x", w.clock())
 	j, err := w.judge(t.Context())
 	w.must(err)
 	if a, _ := j.assessment(device(0)); a.State != compromise.Confirmed {
 		t.Errorf("new evidence does not open it again: %v", a.State)
 	}
+}
+
+// suspects returns the devices whose word binds nobody.
+func (w *world) suspects() map[tocsin.DeviceID]bool {
+	w.Helper()
+	all := map[tocsin.DeviceID]bool{}
+	for d, err := range w.store.Devices(w.Context()) {
+		w.must(err)
+		if d.Suspect {
+			all[d.ID] = true
+		}
+	}
+	return all
 }
 
 func refused(err error, status int) bool {

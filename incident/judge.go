@@ -2,6 +2,8 @@ package incident
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"hash/fnv"
 	"net/netip"
 	"time"
@@ -77,7 +79,56 @@ func (p *Part) judge(ctx context.Context) (judgement, error) {
 	p.last = j
 	p.mu.Unlock()
 	p.tell(j)
-	return j, p.keepTold(ctx)
+	return j, errors.Join(p.suspect(ctx, j), p.keepTold(ctx))
+}
+
+// suspectKind is the kind of the documents that note which devices lost their say
+// because of a judgement: what a person set is left alone.
+const suspectKind = "suspect"
+
+// suspect takes the say of devices away that somebody certainly entered, and gives it
+// back once that is dismissed. Who is only suspected keeps it: mistyping a name before
+// getting in is enough for that, and a fleet must not fall silent over typing errors.
+func (p *Part) suspect(ctx context.Context, j judgement) error {
+	var ours map[tocsin.DeviceID]bool
+	want := map[tocsin.DeviceID]bool{}
+	for _, a := range j.Assessed {
+		if a.State == compromise.Confirmed {
+			want[a.Device] = true
+		}
+	}
+	r, err := p.deps.Store.Record(ctx, suspectKind, "all")
+	if err == nil {
+		err = json.Unmarshal(r.Body, &ours)
+	}
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	changed := false
+	for _, d := range j.Devices {
+		switch {
+		case want[d.ID] && !d.Suspect:
+			err = p.deps.Fleet.Suspect(ctx, d.ID, true)
+		case !want[d.ID] && d.Suspect && ours[d.ID]:
+			err = p.deps.Fleet.Suspect(ctx, d.ID, false)
+			delete(want, d.ID)
+		default:
+			if ours[d.ID] && d.Suspect {
+				want[d.ID] = true
+			} else {
+				delete(want, d.ID) // a person said so already
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	return p.change(ctx, suspectKind, "all", &ours, func() error { ours = want; return nil })
 }
 
 // seedOf draws the permutations anew each day, and alike all day: a ranking that

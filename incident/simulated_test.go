@@ -100,6 +100,8 @@ func (s *simulated) Blocked(context.Context, tocsin.OwnerID, netip.Addr) (bool, 
 	return false, nil
 }
 
+func (s *simulated) Suspect(context.Context, tocsin.DeviceID, bool) error { return nil }
+
 func (s *simulated) enrol() {
 	b, err := os.ReadFile(filepath.Join(s.dir, "inventory.json"))
 	s.must(err)

@@ -96,6 +96,16 @@ func (w *world) Blocked(context.Context, tocsin.OwnerID, netip.Addr) (bool, erro
 	return w.blocked, nil
 }
 
+// Suspect changes the device, as a hub does.
+func (w *world) Suspect(ctx context.Context, id tocsin.DeviceID, suspect bool) error {
+	d, err := w.store.Device(ctx, id)
+	if err != nil {
+		return err
+	}
+	d.Suspect = suspect
+	return w.store.Change(ctx, d)
+}
+
 // A finder knows one provider.
 type finder struct{}
 
