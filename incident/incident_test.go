@@ -256,6 +256,18 @@ func bounce(id string) string {
 		"--x\r\nContent-Type: message/rfc822-headers\r\n\r\nMessage-ID: <" + id + ">\r\n\r\n--x--\r\n"
 }
 
+// TestNobodyComplains: without a name and an address there is no letter.
+func TestNobodyComplains(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	w.cfg.Party.Contact = ""
+	f, err := w.OpenCase(t.Context(), api.CaseWish{Kind: takedown.BruteForce, Source: netip.MustParsePrefix("203.0.113.9/32"), Why: "attacks"}, "ada")
+	w.must(err)
+	if _, err := w.DraftCase(t.Context(), f.Case.ID, api.DraftWish{}); !refused(err, http.StatusConflict) {
+		t.Errorf("drafted in nobody's name: %v", err)
+	}
+}
+
 // TestOneMailADay: about one source, to one provider.
 func TestOneMailADay(t *testing.T) {
 	w := newWorld(t)

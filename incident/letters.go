@@ -26,6 +26,9 @@ func (p *Part) DraftCase(ctx context.Context, id takedown.ID, w api.DraftWish) (
 	if f.Draft != nil && w.Keep {
 		return p.show(f), nil
 	}
+	if p.cfg.Party.Org == "" || p.cfg.Party.Contact == "" {
+		return api.CaseFile{}, api.Refuse(http.StatusConflict, "nobody is named who complains, and providers leave such letters alone: set organisation and contact under [incident] in the hub's file, and start it anew")
+	}
 	contact, err := p.contact(ctx, f)
 	if err != nil && w.To == "" {
 		return api.CaseFile{}, api.Refuse(http.StatusConflict, "no contact for %v: %v; name one with --to", f.Case.Source, err)
