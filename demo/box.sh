@@ -78,6 +78,9 @@ state = "/run/box/state"
 device = "$name"
 [firewall]
 backend = "nft"
+[read]
+# Accounts and keys here are those of the machine that plays all five.
+changes = false
 X
 
 /lib/systemd/systemd-journald &

@@ -133,7 +133,7 @@ func (r *replayed) prepare() error {
 				return err
 			}
 			r.hear[m] = newListener(r.desk, m, nil)
-			text = fmt.Sprintf("[guard]\nstate = %q\nsocket = %q\ndevice = %q\n[firewall]\nbackend = \"memory\"\n[read]\njournal = \"no\"\n"+
+			text = fmt.Sprintf("[guard]\nstate = %q\nsocket = %q\ndevice = %q\n[firewall]\nbackend = \"memory\"\n[read]\njournal = \"no\"\nchanges = false\n"+
 				"[[log]]\npath = %q\nservice = \"ssh\"\n", filepath.Join(r.folder(m), "state"), r.socket(m), machines[m].name, log)
 		}
 		if err := os.WriteFile(r.config(m), []byte(text), 0o644); err != nil {

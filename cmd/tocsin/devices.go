@@ -57,14 +57,14 @@ func listDevices(ctx context.Context, c *api.Client, owner tocsin.OwnerID, w io.
 			continue
 		}
 		if n++; n == 1 {
-			fmt.Fprintln(tab, "NAME\tID\tOWNER\tSTATE\tBEHIND\tVERSION\tCERTIFICATE\tCLUES")
+			fmt.Fprintln(tab, "NAME\tID\tOWNER\tSTATE\tBEHIND\tCLUES\tCERTIFICATE\tVERSION")
 		}
 		certificate := "-"
 		if !d.Certificate.IsZero() {
 			certificate = d.Certificate.Local().Format(time.DateOnly)
 		}
 		fmt.Fprintln(tab, strings.Join([]string{
-			orDash(clean(d.Name)), clean(string(d.ID)), clean(string(d.Owner)), stateOf(d, time.Now()), behind(d), orDash(clean(d.Version)), certificate, clues(d),
+			orDash(clean(d.Name)), clean(string(d.ID)), clean(string(d.Owner)), stateOf(d, time.Now()), behind(d), clues(d), certificate, orDash(clean(d.Version)),
 		}, "\t"))
 	}
 	if n == 0 && !asJSON {
