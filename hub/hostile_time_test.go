@@ -18,7 +18,8 @@ func TestOffForNinetyDays(t *testing.T) {
 	var clock shifted
 	w := newWorld(t, func(w *world) { w.now = clock.now })
 	a, b := w.enrol("home"), w.enrol("home")
-	a.now, b.now = clock.now, clock.now
+	a.by(clock.now)
+	b.by(clock.now)
 	a.attacked("198.51.100.7/32")
 	w.eventually("the first block", func() bool { return b.blocks("198.51.100.7/32") })
 	b.stop()
@@ -51,7 +52,7 @@ func TestAClockOf1970(t *testing.T) {
 	d.stop()
 	var clock shifted
 	clock.by.Store(int64(time.Until(time.Unix(1000, 0))))
-	d.now = clock.now
+	d.by(clock.now)
 	d.connect()
 	d.attacked("198.51.100.7/32")
 	good.attacked("198.51.100.8/32")
@@ -73,7 +74,7 @@ func TestAClockOf2038(t *testing.T) {
 	d.stop()
 	var clock shifted
 	clock.by.Store(int64(time.Until(time.Date(2038, 1, 19, 3, 14, 8, 0, time.UTC))))
-	d.now = clock.now
+	d.by(clock.now)
 	d.connect()
 	d.attacked("198.51.100.7/32")
 	w.eventually("it says why it hears nothing", func() bool {

@@ -184,6 +184,13 @@ func (w *world) enlist(t api.TokenWish) *device {
 	return d
 }
 
+// by has the device go by another clock.
+func (d *device) by(now func() time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now = now
+}
+
 func (d *device) connect() {
 	d.w.t.Helper()
 	up, err := uplink.Open(uplink.Config{Folder: d.folder, Version: "test"}, d.w.log.With("at", d.id), d.now)
