@@ -46,6 +46,7 @@ type Config struct {
 	Journal  string   // auto, yes or no
 	Changes  bool     // notice what an intruder changes
 	Flows    bool     // sum up the connections that the device opens
+	Root     string   // folder in which its files are
 	Logs     []Log    // files to read besides the journal and the well-known ones
 
 	Mirror    string // URL where the hub's lists are also to be had
@@ -83,6 +84,7 @@ func Default() Config {
 		OwnNetworks: true,
 		Journal:     "auto",
 		Changes:     true,
+		Root:        "/",
 		Detect:      detect.Default(),
 		Limits:      blocklist.DefaultLimits,
 	}
@@ -131,6 +133,7 @@ var settings = []setting[Config]{
 	{"read.journal", `"auto", "yes" or "no"`, func(c *Config) any { return &c.Journal }},
 
 	{"read.changes", "notice changes that an intruder makes: keys, accounts, whatever starts by itself, listening ports", func(c *Config) any { return &c.Changes }},
+	{"read.root", "folder in which this device's files are, for changes: / but where the guard runs beside it", func(c *Config) any { return &c.Root }},
 	{"read.flows", "sum up the connections that this device opens, and tell the hub of them: who, when, how many bytes, never what", func(c *Config) any { return &c.Flows }},
 
 	{"hub.mirror", "URL where the hub's signed lists are also to be had, for when the hub cannot be reached; empty is none", func(c *Config) any { return &c.Mirror }},
@@ -162,6 +165,7 @@ func checkGuard(r *reader[Config]) {
 	r.oneOf("read.journal", c.Journal, "auto", "yes", "no")
 	r.filled("guard.state", c.State)
 	r.filled("guard.socket", c.Socket)
+	r.filled("read.root", c.Root)
 	r.between("firewall.sample", c.Sample, 0, 1000)
 	if len(c.Spare) > maxPorts {
 		r.fault(r.lines["firewall.spare_ports"], "firewall.spare_ports: %d ports, at most %d", len(c.Spare), maxPorts)

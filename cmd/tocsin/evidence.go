@@ -19,7 +19,7 @@ import (
 // and, where that is switched on, the connections that it opens.
 func evidence(cfg config.Config, device tocsin.DeviceID, log *slog.Logger) (clues []guard.ClueSource, contacts []guard.ContactSource, err error) {
 	if cfg.Changes {
-		w, err := footprints.New(footprints.Config{Root: "/", State: cfg.State, Device: device, Now: time.Now, Log: log})
+		w, err := footprints.New(footprints.Config{Root: cfg.Root, State: cfg.State, Device: device, Now: time.Now, Log: log})
 		if err != nil {
 			return nil, nil, err
 		}

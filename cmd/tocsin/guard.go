@@ -312,6 +312,7 @@ func needRestart(old, now config.Config) (names []string) {
 		{"firewall.private", old.Private == now.Private}, {"firewall.max_blocks", old.Limits == now.Limits},
 		{"hub.mirror", old.Mirror == now.Mirror},
 		{"read.services", slices.Equal(old.Services, now.Services)},
+		{"read.changes", old.Changes == now.Changes && old.Root == now.Root}, {"read.flows", old.Flows == now.Flows},
 	} {
 		if !one.same {
 			names = append(names, one.name)

@@ -159,7 +159,9 @@ func (s *story) readFlows(root *os.Root) error {
 	for _, line := range lines {
 		line = bytes.TrimRight(line, "\n")
 		if f, ok := flowOf(line); ok {
-			at = later(at, f.ends)
+			if at = later(at, f.ends); at.After(s.end) { // what still goes on is told at the end
+				at = s.end
+			}
 		} else if bytes.HasPrefix(line, []byte("#close")) {
 			at = s.end
 		}
