@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -43,10 +44,12 @@ func openAnswering(cfg config.Hub, db incident.Store, h *hub.Hub, log *slog.Logg
 		}
 		deps.Sender, notice = sender, sender.Notice
 	}
-	if !in.RDAP.Off {
-		if deps.Finder, err = openRDAP(cfg); err != nil {
-			return a, err
-		}
+	finder, err := openRDAP(cfg)
+	if err != nil {
+		return a, err
+	}
+	if deps.Finder = finder; in.RDAP.Off {
+		deps.Finder = ownContacts{finder, cfg}
 	}
 	if a.notifier, err = openNotifier(cfg, notice, log); err != nil {
 		return a, err
@@ -144,6 +147,22 @@ func openRDAP(cfg config.Hub) (*rdap.Client, error) {
 		c.Contacts[p] = append(c.Contacts[p], rdap.Override{Mail: strings.TrimSpace(address), Note: "set in the hub's file"})
 	}
 	return rdap.New(c)
+}
+
+// ownContacts asks no registry: whom the hub's file does not name nobody knows.
+type ownContacts struct {
+	*rdap.Client
+	cfg config.Hub
+}
+
+func (o ownContacts) Contact(ctx context.Context, a netip.Addr) (rdap.Contact, error) {
+	for _, line := range o.cfg.Incident.RDAP.Contacts {
+		prefix, _, _ := strings.Cut(line, " ")
+		if p, err := config.ParsePrefix(prefix); err == nil && p.Contains(a) {
+			return o.Client.Contact(ctx, a)
+		}
+	}
+	return rdap.Contact{Subject: a.String(), At: time.Now()}, rdap.ErrNobody
 }
 
 func openNotifier(cfg config.Hub, notice news.MailFunc, log *slog.Logger) (*news.Notifier, error) {
