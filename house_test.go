@@ -42,7 +42,7 @@ var tiers = [][]string{
 	{"feed/fanout"},                                                                     // 6 bytes to many connections
 	{"operator", "api", "feed"},                                                         // 6 protocols: the control socket, the hub's API, signed frames
 	{"api/apitest"},                                                                     // 6 what happened, in memory, for tests
-	{"config", "sim", "sim/incident", "sim/play", "uplink"},                             // 7
+	{"config", "sim", "sim/incident", "sim/play", "sim/postbox", "uplink"},              // 7
 	{"guard", "hub", "incident"},                                                        // 8
 	{"cmd/tocsin", "bench", "demo"},                                                     // 9
 }

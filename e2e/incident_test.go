@@ -69,7 +69,10 @@ func (w *walk) campaigns(t *testing.T) {
 		}
 		w.campaign = page.ID
 	}
-	until(t, "a message to who is on call", func() bool { return w.mails.about("oncall@example.net", "campaign") != nil })
+	until(t, "a message to who is on call", func() bool {
+		raw, _ := w.letter("oncall@example.net", "campaign")
+		return raw != nil
+	})
 }
 
 // A place is where somebody guesses: a device, or all devices of an owner.
@@ -171,6 +174,8 @@ func wanted(d incident.TrueDevice) []compromise.State {
 	switch {
 	case slices.Contains(d.Removed, "logs"):
 		return []compromise.State{compromise.Unknown}
+	case slices.Contains(d.Shows, "guessed") && slices.Contains(d.Shows, "persistence"):
+		return []compromise.State{compromise.Confirmed}
 	case slices.Contains(d.Shows, "guessed"):
 		return []compromise.State{compromise.Confirmed, compromise.Suspected}
 	case d.Compromised: // by a source that is known only from elsewhere: found if it is known to be of a campaign
@@ -226,15 +231,11 @@ func (w *walk) takedown(t *testing.T) {
 	state("approved", one[api.CaseFile](t, w.sayAs("bert", "case", "approve", id, "--yes", "--json")))
 	state("sent", one[api.CaseFile](t, w.sayAs("bert", "case", "send", id, "--json")))
 
-	letter := w.mails.about(provider, id)
+	letter, bounce := w.letter(provider, id)
 	if letter == nil {
 		t.Fatal("the letter did not arrive")
 	}
 	w.wantLetter(t, letter)
-	bounce := filepath.Join(t.TempDir(), "bounce.eml")
-	if err := os.WriteFile(bounce, bounceOf(t, letter), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	file = state("bounced", one[api.CaseFile](t, w.say("case", "answer", bounce, "--json")))
 	if !strings.Contains(w.say("case", "show", id), "550 5.1.1") {
 		t.Errorf("why it bounced is not told: %+v", file.Case.History)
@@ -288,7 +289,7 @@ type walk struct {
 	address  string
 	devices  []*walked
 	truth    incident.Truth
-	mails    *mailbox
+	mail     *process
 	campaign tocsin.CampaignID
 	tokens   map[string]string // files, by person
 }

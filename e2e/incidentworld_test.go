@@ -19,16 +19,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/emersion/go-smtp"
-
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/operator"
 	"github.com/tocsin-io/tocsin/sim/incident"
+	"github.com/tocsin-io/tocsin/sim/postbox"
 )
 
 // provider is whom the hub writes to about any address.
@@ -42,7 +40,7 @@ func newWalk(t *testing.T) *walk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &walk{t: t, bin: bin, dir: t.TempDir(), tokens: map[string]string{}, mails: newMailbox(t)}
+	w := &walk{t: t, bin: bin, dir: t.TempDir(), tokens: map[string]string{}}
 	w.live = filepath.Join(w.dir, "live")
 	inc := filepath.Join(w.dir, "incident")
 	w.run("sim", "incident", "--out", inc, "--seed", "7", "--devices", "20", "--hours", "0.5")
@@ -53,7 +51,13 @@ func newWalk(t *testing.T) *walk {
 	if err := json.Unmarshal([]byte(w.file("inventory.json")), &w.devices); err != nil {
 		t.Fatal(err)
 	}
-	w.startHub()
+	letters, mails := freeAddress(t), filepath.Join(w.dir, "letters")
+	w.mail = w.start("mail", "sim", "mail", "--listen", letters, "--out", mails, "--bounces", filepath.Join(w.dir, "answers"), "--json")
+	until(t, "the mail server", func() bool {
+		w.runs(w.mail)
+		return strings.Contains(w.mail.output(), "taking mails at")
+	})
+	w.startHub(letters)
 	for _, person := range []string{"anna", "bert"} {
 		made := one[api.AccessMade](t, w.say("hub", "access", "add", person, "--role", "analyst", "--json"))
 		w.tokens[person] = w.write(person+".token", made.Token)
@@ -120,7 +124,7 @@ func asRoot() string {
 	return "user = \"root\"\n"
 }
 
-func (w *walk) startHub() {
+func (w *walk) startHub(letters string) {
 	w.t.Helper()
 	w.address = freeAddress(w.t)
 	config := fmt.Sprintf(`[hub]
@@ -146,7 +150,7 @@ window = "1s"
 [[notify]]
 name = "on call"
 mail = "oncall@example.net"
-`, filepath.Join(w.dir, "hub"), w.address, asRoot(), w.mails.address, provider)
+`, filepath.Join(w.dir, "hub"), w.address, asRoot(), letters, provider)
 	w.hub = w.start("hub", "hub", "--config", w.write("hub.toml", config))
 	until(w.t, "the hub", func() bool {
 		w.runs(w.hub)
@@ -256,77 +260,24 @@ func (w *walk) written(name string) uint64 {
 
 func port(a netip.AddrPort) string { return strconv.Itoa(int(a.Port())) }
 
-// A mailbox is a mail server that takes everything.
-type mailbox struct {
-	address string
-	mu      sync.Mutex // guards the field below
-	letters []letter
-}
-
-type letter struct {
-	to  []string
-	raw []byte
-}
-
-func newMailbox(t *testing.T) *mailbox {
-	t.Helper()
-	m := &mailbox{}
-	s := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &posting{box: m}, nil }))
-	s.Domain = "mail.example.net"
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m.address = l.Addr().String()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		s.Serve(l)
-	}()
-	t.Cleanup(func() {
-		s.Close()
-		<-done
-	})
-	return m
-}
-
-// about returns the first letter to somebody that has a word in it, nil if there
-// is none.
-func (m *mailbox) about(to, word string) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, l := range m.letters {
-		if slices.Contains(l.to, to) && bytes.Contains(l.raw, []byte(word)) {
-			return l.raw
+// letter returns the first letter to somebody that has a word in it, with what
+// came back for it; nil if there is none.
+func (w *walk) letter(to, word string) (raw []byte, bounce string) {
+	w.t.Helper()
+	for line := range strings.Lines(w.mail.output()) {
+		if !strings.HasPrefix(line, "{") {
+			continue // where it listens
+		}
+		l := one[postbox.Letter](w.t, line)
+		b, err := os.ReadFile(l.File)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if l.To == to && bytes.Contains(b, []byte(word)) {
+			return b, l.Bounce
 		}
 	}
-	return nil
-}
-
-// posting is one connection to a mailbox.
-type posting struct {
-	box *mailbox
-	to  []string
-}
-
-func (p *posting) Mail(string, *smtp.MailOptions) error { return nil }
-func (p *posting) Reset()                               { p.to = nil }
-func (p *posting) Logout() error                        { return nil }
-
-func (p *posting) Rcpt(to string, _ *smtp.RcptOptions) error {
-	p.to = append(p.to, to)
-	return nil
-}
-
-func (p *posting) Data(r io.Reader) error {
-	raw, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	p.box.mu.Lock()
-	defer p.box.mu.Unlock()
-	p.box.letters = append(p.box.letters, letter{p.to, raw})
-	return nil
+	return nil, ""
 }
 
 // parts returns the text of a letter and what is attached as JSON.
@@ -361,43 +312,4 @@ func parts(t *testing.T, m *mail.Message) (text string, report []byte) {
 			text += string(b)
 		}
 	}
-}
-
-// bounceOf is what a mail server sends back when nobody has that address.
-func bounceOf(t *testing.T, raw []byte) []byte {
-	t.Helper()
-	m, err := mail.ReadMessage(bytes.NewReader(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Appendf(nil, strings.ReplaceAll(`Return-Path: <>
-From: MAILER-DAEMON@mail.provider.example
-To: csirt@example.net
-Subject: Undelivered Mail Returned to Sender
-Auto-Submitted: auto-replied
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary="B"
-
---B
-Content-Type: text/plain
-
-Nobody has that address.
-
---B
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; mail.provider.example
-
-Final-Recipient: rfc822; %s
-Action: failed
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 User unknown
-
---B
-Content-Type: text/rfc822-headers
-
-Message-Id: %s
-
---B--
-`, "\n", "\r\n"), provider, m.Header.Get("Message-Id"))
 }

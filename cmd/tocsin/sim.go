@@ -30,7 +30,7 @@ func simCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(simFleetCommand(), simIncidentCommand(), simPlayCommand(), simShareCommand())
+	cmd.AddCommand(simFleetCommand(), simIncidentCommand(), simPlayCommand(), simMailCommand(), simShareCommand())
 	return cmd
 }
 
