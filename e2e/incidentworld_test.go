@@ -187,26 +187,8 @@ func freeAddress(t *testing.T) string {
 func (w *walk) join(d *walked, guard bool) {
 	w.t.Helper()
 	name := string(d.Device)
-	state := filepath.Join(w.dir, name)
-	d.socket = filepath.Join(state, "guard.sock")
-	var services []string
-	var logs strings.Builder
-	for _, l := range d.Logs {
-		services = append(services, strconv.Quote(string(l.Service)))
-		fmt.Fprintf(&logs, "[[log]]\npath = %q\nservice = %q\n", filepath.Join(w.live, name, path.Base(l.Path)), l.Service)
-	}
-	config := w.write(name+".toml", fmt.Sprintf(`[guard]
-state = %q
-socket = %q
-device = %q
-%s
-[firewall]
-backend = "memory"
-[read]
-journal = "no"
-services = [%s]
-root = %q
-%s`, state, d.socket, name, asRoot(), strings.Join(services, ", "), filepath.Join(w.live, name, "root"), logs.String()))
+	d.socket = filepath.Join(w.live, name, "guard.sock")
+	config := filepath.Join(w.live, name, "guard.toml")
 	token := one[api.Token](w.t, w.say("devices", "add", "--owner", string(d.Owner), "--json"))
 	enrolled := one[struct{ Device string }](w.t, w.run("enroll", token.Token, "--config", config, "--name", name, "--json"))
 	w.say("devices", "label", enrolled.Device, "address="+d.Address.String(), "model="+d.Model, "firmware="+d.Firmware)

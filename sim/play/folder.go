@@ -77,10 +77,13 @@ func (f *folder) rotate(name string) error {
 // prepare makes the folders of all devices, what they look like before anything
 // happens, and their logs of before the start.
 func (p *player) prepare() error {
-	for _, d := range p.devices {
-		if err := p.folder.device(d, p.start); err != nil {
+	for i := range p.devices {
+		if err := p.folder.device(p.devices[i].Device, p.start); err != nil {
 			return err
 		}
+	}
+	if err := p.setUp(); err != nil {
+		return err
 	}
 	for i := range p.logs {
 		l := &p.logs[i]

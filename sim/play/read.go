@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path"
 	"slices"
@@ -57,10 +58,24 @@ type event struct {
 	Subject string          `json:"subject"`
 }
 
+// A device is a line of inventory.json.
+type device struct {
+	Device   tocsin.DeviceID `json:"device"`
+	Owner    tocsin.OwnerID  `json:"owner"`
+	Model    string          `json:"model"`
+	Firmware string          `json:"firmware"`
+	Address  netip.Addr      `json:"address"`
+	Logs     []struct {
+		Service tocsin.Service `json:"service"`
+		Path    string         `json:"path"`
+	} `json:"logs"`
+	tells bool // its logs are there
+}
+
 // A story is an incident in memory.
 type story struct {
 	start, end time.Time
-	devices    []tocsin.DeviceID
+	devices    []device
 	logs       []log
 	items      []item
 	events     []event
@@ -82,19 +97,17 @@ func read(dir string) (*story, error) {
 	if err != nil {
 		return nil, err
 	}
-	var inventory []struct {
-		Device tocsin.DeviceID         `json:"device"`
-		Logs   []struct{ Path string } `json:"logs"`
-	}
-	if err := json.Unmarshal(b, &inventory); err != nil {
+	if err := json.Unmarshal(b, &s.devices); err != nil {
 		return nil, fmt.Errorf("inventory.json: %w", err)
 	}
-	for _, d := range inventory {
-		s.devices = append(s.devices, d.Device)
+	for i := range s.devices {
+		d := &s.devices[i]
 		for _, l := range d.Logs {
+			n := len(s.items)
 			if err := s.readLog(root, string(d.Device), l.Path); err != nil {
 				return nil, err
 			}
+			d.tells = d.tells || len(s.items) > n
 		}
 		if err := s.readEvents(root, d.Device); err != nil {
 			return nil, err
