@@ -28,6 +28,9 @@ type file struct {
 	Contact *rdap.Contact   `json:"contact,omitempty"` // whom to write to, with what the registry answered
 	Draft   *draft          `json:"draft,omitempty"`   // the mail that people read, or approved
 	Letters map[string]sent `json:"letters,omitempty"` // by Message-ID: as they left
+	// Doubtful are letters that were handed over, and nobody knows whether they
+	// were taken: each counts as the mail of its day.
+	Doubtful []takedown.Mail `json:"doubtful,omitempty"`
 }
 
 // A draft is a mail as people see it.
@@ -223,6 +226,11 @@ func (p *Part) ActOnCase(ctx context.Context, id takedown.ID, w api.CaseAct, by 
 	}
 	p.cases.Lock()
 	defer p.cases.Unlock()
+	if w.Act == takedown.Close || w.Act == takedown.Reject {
+		if err := p.notLeaving(id); err != nil {
+			return api.CaseFile{}, err
+		}
+	}
 	f, err := p.act(ctx, id, takedown.Entry{
 		At: p.deps.Now().UTC(), By: by, Act: w.Act, Why: w.Why, Step: w.Step, MessageID: w.MessageID,
 	}, nil)

@@ -27,6 +27,7 @@ import (
 	"github.com/tocsin-io/tocsin/notify"
 	"github.com/tocsin-io/tocsin/rdap"
 	"github.com/tocsin-io/tocsin/store"
+	"github.com/tocsin-io/tocsin/takedown"
 )
 
 // Config is what the part is told.
@@ -112,7 +113,9 @@ type Part struct {
 
 	judging sync.Mutex // guards memory: one judgement at a time
 	memory  memory
-	cases   sync.Mutex // one change of a case at a time
+	cases   sync.Mutex           // guards the fields below: one change of a case at a time, never held while somebody outside is waited for
+	leaving map[takedown.ID]bool // cases whose mail is being handed over
+	taken   map[string]bool      // by Message-ID: letters that left and could not be noted
 
 	told told
 
@@ -140,7 +143,10 @@ func New(cfg Config, deps Deps) (*Part, error) {
 	if deps.Notify == nil {
 		deps.Notify = func(notify.Event) {}
 	}
-	return &Part{cfg: cfg, deps: deps, log: deps.Log, nudge: make(chan struct{}, 1)}, nil
+	return &Part{
+		cfg: cfg, deps: deps, log: deps.Log, nudge: make(chan struct{}, 1),
+		leaving: map[takedown.ID]bool{}, taken: map[string]bool{},
+	}, nil
 }
 
 // Look has all judged soon: something new came. It returns at once.

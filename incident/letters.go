@@ -2,14 +2,12 @@ package incident
 
 import (
 	"context"
-	"errors"
 	"net/http"
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/compromise"
 	"github.com/tocsin-io/tocsin/dossier"
-	"github.com/tocsin-io/tocsin/mail"
 	"github.com/tocsin-io/tocsin/takedown"
 )
 
@@ -17,8 +15,6 @@ import (
 // and approve; what was approved before counts no longer. With keep it returns the
 // one that stands, if there is one.
 func (p *Part) DraftCase(ctx context.Context, id takedown.ID, w api.DraftWish) (api.CaseFile, error) {
-	p.cases.Lock()
-	defer p.cases.Unlock()
 	f, err := p.file(ctx, id)
 	if err != nil {
 		return api.CaseFile{}, err
@@ -29,7 +25,7 @@ func (p *Part) DraftCase(ctx context.Context, id takedown.ID, w api.DraftWish) (
 	if p.cfg.Party.Org == "" || p.cfg.Party.Contact == "" {
 		return api.CaseFile{}, api.Refuse(http.StatusConflict, "nobody is named who complains, and providers leave such letters alone: set organisation and contact under [incident] in the hub's file, and start it anew")
 	}
-	contact, err := p.contact(ctx, f)
+	contact, err := p.contact(ctx, f) // a registry may be slow: nobody else waits for it
 	if err != nil && w.To == "" {
 		return api.CaseFile{}, api.Refuse(http.StatusConflict, "no contact for %v: %v; name one with --to", f.Case.Source, err)
 	}
@@ -39,6 +35,9 @@ func (p *Part) DraftCase(ctx context.Context, id takedown.ID, w api.DraftWish) (
 	}
 	if to == "" {
 		return api.CaseFile{}, api.Refuse(http.StatusConflict, "the registry names nobody for abuse at %v: choose an address with --to", f.Case.Source)
+	}
+	if to != takedown.OneLine(to, takedown.MaxName) {
+		return api.CaseFile{}, api.Refuse(http.StatusConflict, "%q is no address of at most %d bytes: choose another with --to", takedown.OneLine(to, 60), takedown.MaxName)
 	}
 	in, err := p.input(ctx, f, to)
 	if err != nil {
@@ -52,7 +51,16 @@ func (p *Part) DraftCase(ctx context.Context, id takedown.ID, w api.DraftWish) (
 	if err != nil {
 		return api.CaseFile{}, err
 	}
+	p.cases.Lock()
+	defer p.cases.Unlock()
+	if err := p.notLeaving(id); err != nil {
+		return api.CaseFile{}, err
+	}
+	f = file{}
 	err = p.change(ctx, caseKind, string(id), &f, func() error {
+		if f.Draft != nil && w.Keep {
+			return nil // somebody else drafted meanwhile
+		}
 		if contact.Subject != "" {
 			f.Contact = &contact
 		}
@@ -207,101 +215,4 @@ func (p *Part) addEvidence(ctx context.Context, j judgement, in *dossier.Input) 
 		}
 	}
 	return nil
-}
-
-// SendCase sends the mail that was approved, once: to one provider about one
-// source there is one a day. By hand it only notes that a person sent it.
-func (p *Part) SendCase(ctx context.Context, id takedown.ID, w api.SendWish, by string) (api.CaseFile, error) {
-	p.cases.Lock()
-	defer p.cases.Unlock()
-	f, err := p.file(ctx, id)
-	if err != nil {
-		return api.CaseFile{}, err
-	}
-	now := p.deps.Now().UTC()
-	if f.Draft == nil || !f.Case.Ready || f.Case.Text != f.Draft.Message.Digest() {
-		return api.CaseFile{}, api.Refuse(http.StatusConflict, "the mail as it stands is not approved: tocsin case approve %s", id)
-	}
-	m := takedown.Mail{
-		Source: f.Case.Source, Provider: takedown.ProviderOf(f.Draft.Message.To), To: f.Draft.Message.To, At: now, Digest: f.Case.Text, Form: w.ByHand,
-	}
-	if err := p.first(ctx, m); err != nil {
-		return api.CaseFile{}, err
-	}
-	if !w.ByHand {
-		if m.MessageID, err = p.deliver(ctx, &f); err != nil {
-			return api.CaseFile{}, err
-		}
-	}
-	// The letter left: that it did must be known, whoever hung up meanwhile.
-	f, err = p.act(context.WithoutCancel(ctx), id, takedown.Entry{At: now, By: by, Act: takedown.Send, Digest: m.Digest, Mail: &m}, func(f *file) {
-		if f.Draft != nil && len(f.Draft.Letter) > 0 {
-			if f.Letters == nil {
-				f.Letters = map[string]sent{}
-			}
-			f.Letters[m.MessageID] = sent{At: now, Digest: m.Digest, Letter: f.Draft.Letter}
-		}
-		f.Draft = nil
-	})
-	if err != nil {
-		return api.CaseFile{}, err
-	}
-	p.tellCase(f.Case, "sent by "+by)
-	return p.show(f), nil
-}
-
-// first refuses a mail that repeats one of the same day, of whatever case.
-func (p *Part) first(ctx context.Context, m takedown.Mail) error {
-	for f, err := range p.files(ctx) {
-		if err != nil {
-			return err
-		}
-		if m.Repeats(f.Case.Mails) {
-			return api.Refuse(http.StatusConflict, "%v (case %s)", takedown.ErrRepeat, f.Case.ID)
-		}
-	}
-	return nil
-}
-
-// deliver hands the letter to the mail server. It is stored before, so that a try
-// after a crash, or after an answer that got lost, is the same letter by the same
-// name.
-func (p *Part) deliver(ctx context.Context, f *file) (id string, err error) {
-	if p.deps.Sender == nil {
-		return "", api.Refuse(http.StatusConflict, "no mail server is configured: set [mail] in the hub's file, or send it yourself and say so with --by-hand")
-	}
-	m := mail.Message{To: []string{f.Draft.Message.To}, Subject: f.Draft.Message.Subject, Text: f.Draft.Message.Text, Tag: string(f.Case.ID)}
-	if len(f.Draft.Message.Report) > 0 {
-		m.Attachments = []mail.Attachment{{Name: "xarf.json", Type: "application/json", Body: f.Draft.Message.Report}}
-	}
-	if len(f.Draft.Letter) == 0 {
-		m.Date = p.deps.Now()
-		for _, one := range f.Case.Mails {
-			if one.MessageID != "" {
-				m.InReplyTo = append(m.InReplyTo, one.MessageID)
-			}
-		}
-		made, letter, err := p.deps.Sender.Draft(m)
-		if err != nil {
-			return "", refuse(err)
-		}
-		digest := f.Draft.Message.Digest()
-		err = p.change(ctx, caseKind, string(f.Case.ID), f, func() error {
-			if f.Draft == nil || f.Draft.Message.Digest() != digest {
-				return api.Refuse(http.StatusConflict, "the mail was drafted anew meanwhile: read and approve it again")
-			}
-			f.Draft.ID, f.Draft.Letter = made.ID, letter
-			return nil
-		})
-		if err != nil {
-			return "", err
-		}
-	}
-	m.ID = f.Draft.ID
-	_, err = p.deps.Sender.Deliver(ctx, m, f.Draft.Letter)
-	var e *mail.Error
-	if errors.As(err, &e) {
-		return "", api.Refuse(http.StatusBadGateway, "%v", err)
-	}
-	return f.Draft.ID, err
 }
