@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -57,7 +58,7 @@ func (p *Part) take(ctx context.Context, r mail.Reply) (f file, err error) {
 		if err != nil {
 			return file{}, err
 		}
-		if id, known = r.Concerns(func(id string) bool { return wrote(f.Case, id) }); known {
+		if id, known = r.Concerns(func(id string) bool { return f.wrote(id) }); known {
 			about = f
 			break
 		}
@@ -69,21 +70,28 @@ func (p *Part) take(ctx context.Context, r mail.Reply) (f file, err error) {
 	if noted(about.Case, r) {
 		return about, nil // handed over again after a crash
 	}
-	f, err = p.act(ctx, about.Case.ID, p.entry(r, id), nil)
-	if err != nil { // not in this state: it is noted all the same
-		e := p.entry(r, id)
+	e := p.entry(r, id)
+	e.At = about.notBefore(e.At)
+	f, err = p.act(ctx, about.Case.ID, e, nil)
+	if refused := (*api.Error)(nil); errors.As(err, &refused) { // not in this state: it is noted all the same
 		e.Act, e.MessageID = takedown.Note, ""
-		if f, err = p.act(ctx, about.Case.ID, e, nil); err != nil {
-			return f, err
+		f, err = p.act(ctx, about.Case.ID, e, nil)
+		if errors.As(err, &refused) { // whoever saw a letter may answer without end
+			p.log.Warn("an answer is not noted: read it yourself", logkey.Path, string(about.Case.ID), logkey.Err, err)
+			return about, nil
 		}
+	}
+	if err != nil {
+		return f, err
 	}
 	p.tellCase(f.Case, "an answer came: "+r.Kind.String())
 	return f, nil
 }
 
-// wrote reports whether a letter of that name is one of the case's.
-func wrote(c takedown.Case, id string) bool {
-	return slices.ContainsFunc(c.Mails, func(m takedown.Mail) bool { return m.MessageID == id })
+// wrote reports whether a letter of that name is one of the case's, or may be.
+func (f *file) wrote(id string) bool {
+	named := func(m takedown.Mail) bool { return m.MessageID == id }
+	return slices.ContainsFunc(f.Case.Mails, named) || slices.ContainsFunc(f.Doubtful, named)
 }
 
 // reference is how a note names the letter that it is about.

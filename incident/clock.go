@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -13,33 +14,38 @@ import (
 )
 
 // tick looks at the clock of every case: tells what is due, notes what the fleet
-// no longer sees, and reopens what it sees again. It sends nothing.
+// no longer sees, and reopens what it sees again. It sends nothing. What is wrong
+// with one case keeps no other from being looked at.
 func (p *Part) tick(ctx context.Context) error {
-	p.cases.Lock()
-	defer p.cases.Unlock()
 	j, err := p.newest(ctx)
 	if err != nil {
 		return err
 	}
-	var open []takedown.Case
-	for f, err := range p.files(ctx) {
-		if err != nil {
-			return err
-		}
-		open = append(open, f.Case)
+	now := p.deps.Now().UTC()
+	if j.At.After(now) {
+		now = j.At
 	}
+	open, err := p.Cases(ctx)
+	if err != nil {
+		return err
+	}
+	contacts, err := p.contactsWith(ctx, j, open)
+	if err != nil {
+		return err
+	}
+	var errs []error
 	for _, c := range open {
-		for _, due := range c.Proposals(j.At) {
+		for _, due := range c.Proposals(now) {
 			p.tellDue(c, due)
 		}
-		if err := p.watchCase(ctx, j, c); err != nil {
-			return err
+		if err := p.watchCase(ctx, j, c, contacts[c.ID], now); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	for _, c := range proposed(j, open) {
 		p.tellProposed(c)
 	}
-	return p.keepTold(ctx)
+	return errors.Join(append(errs, p.keepTold(ctx))...)
 }
 
 // verifiable are the states in which silence ends a case.
@@ -51,36 +57,86 @@ func verifiable(s takedown.State) bool {
 	return false
 }
 
+// watched reports whether what the fleet sees may move a case on.
+func watched(c takedown.Case) bool {
+	return verifiable(c.State) || c.State == takedown.VerifiedDown || c.State == takedown.Closed
+}
+
+// contactsWith returns who had contact with the address of each case that is
+// watched: contacts are many, and read once for all cases.
+func (p *Part) contactsWith(ctx context.Context, j judgement, cases []takedown.Case) (map[takedown.ID][]tocsin.Contact, error) {
+	about, lengths := map[netip.Prefix][]takedown.Case{}, map[int]bool{}
+	for _, c := range cases {
+		if watched(c) {
+			about[c.Source], lengths[c.Source.Bits()] = append(about[c.Source], c), true
+		}
+	}
+	if len(about) == 0 {
+		return nil, nil
+	}
+	found := map[takedown.ID][]tocsin.Contact{}
+	for one, err := range p.deps.Store.Contacts(ctx, "", j.Period.From) {
+		if err != nil {
+			return nil, err
+		}
+		for bits := range lengths {
+			source, err := one.To.Addr().Prefix(bits)
+			if err != nil {
+				continue // of the other family
+			}
+			for _, c := range about[source] {
+				if c.Port == 0 || c.Port == one.To.Port() {
+					found[c.ID] = append(found[c.ID], one)
+				}
+			}
+		}
+	}
+	return found, nil
+}
+
 // watchCase has the fleet's own observation move a case on.
-func (p *Part) watchCase(ctx context.Context, j judgement, c takedown.Case) error {
-	ended := c.State == takedown.VerifiedDown || c.State == takedown.Closed
-	if !ended && !verifiable(c.State) {
+func (p *Part) watchCase(ctx context.Context, j judgement, c takedown.Case, contacts []tocsin.Contact, now time.Time) error {
+	if !watched(c) {
 		return nil
 	}
-	all, err := p.vantages(ctx, j, c)
+	all, err := p.vantages(ctx, j, c, contacts)
 	if err != nil {
 		return err
 	}
-	if ended {
+	if !verifiable(c.State) {
 		for _, v := range all {
-			if c.Recurs(v.Last) {
-				return p.moved(ctx, c, takedown.Entry{At: j.At, By: takedown.System, Act: takedown.Reopen, Seen: v.Last, Why: "contact was seen again"})
+			seen := v.Last
+			if seen.After(now) {
+				seen = now // a device's clock may be ahead
+			}
+			if c.Recurs(seen) {
+				return p.moved(ctx, c, takedown.Entry{At: now, By: takedown.System, Act: takedown.Reopen, Seen: seen, Why: "contact was seen again"})
 			}
 		}
 		return nil
 	}
-	proof, err := takedown.Verify(c.Kind, all, j.At)
+	proof, err := takedown.Verify(c.Kind, all, now)
 	if errors.Is(err, takedown.ErrNotProven) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return p.moved(ctx, c, takedown.Entry{At: j.At, By: takedown.System, Act: takedown.VerifyDown, Proof: &proof})
+	return p.moved(ctx, c, takedown.Entry{At: now, By: takedown.System, Act: takedown.VerifyDown, Proof: &proof})
 }
 
+// moved moves a case on, unless somebody did meanwhile, or its mail is on its way:
+// the next look will tell.
 func (p *Part) moved(ctx context.Context, c takedown.Case, e takedown.Entry) error {
-	f, err := p.act(ctx, c.ID, e, nil)
+	p.cases.Lock()
+	defer p.cases.Unlock()
+	f, err := p.file(ctx, c.ID)
+	if err == nil && (p.leaving[c.ID] || len(f.Case.History) != len(c.History)) {
+		return nil
+	}
+	if err == nil {
+		f, err = p.act(ctx, c.ID, e, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("case %s: %w", c.ID, err)
 	}
@@ -93,7 +149,7 @@ const sampling = 7 * 24 * time.Hour
 
 // vantages returns what every device that ever had contact with the address of a
 // case can say of it.
-func (p *Part) vantages(ctx context.Context, j judgement, c takedown.Case) ([]takedown.Vantage, error) {
+func (p *Part) vantages(ctx context.Context, j judgement, c takedown.Case, contacts []tocsin.Contact) ([]takedown.Vantage, error) {
 	last := map[tocsin.DeviceID]time.Time{}
 	seen := func(id tocsin.DeviceID, at time.Time) {
 		if at.After(last[id]) {
@@ -104,13 +160,10 @@ func (p *Part) vantages(ctx context.Context, j judgement, c takedown.Case) ([]ta
 	if err := p.addSightings(ctx, file{Case: c}, &in); err != nil {
 		return nil, err
 	}
-	if err := p.addContacts(ctx, file{Case: c}, j, &in); err != nil {
-		return nil, err
-	}
 	for _, r := range in.Sightings {
 		seen(r.ID.Device, r.Last.Add(-r.Offset))
 	}
-	for _, one := range in.Contacts {
+	for _, one := range contacts {
 		seen(one.Device, one.Last)
 	}
 	var all []takedown.Vantage

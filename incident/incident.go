@@ -180,7 +180,9 @@ func (p *Part) judgeAlways(ctx context.Context) error {
 		begun := p.deps.Now()
 		if _, err := p.judge(ctx); err != nil && ctx.Err() == nil {
 			p.log.Error("not judged: trying again", logkey.Err, err, logkey.Took, p.cfg.Every)
-		} else if err := p.tick(ctx); err != nil && ctx.Err() == nil {
+		}
+		// What cannot be written down, or judged anew, stops no clock.
+		if err := p.tick(ctx); err != nil && ctx.Err() == nil {
 			p.log.Error("cases not looked at: trying again", logkey.Err, err, logkey.Took, p.cfg.Every)
 		}
 		select {

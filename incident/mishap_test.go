@@ -1,0 +1,112 @@
+package incident
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/notify"
+	"github.com/tocsin-io/tocsin/takedown"
+)
+
+// full returns a case that takes no more notes, and the name of its letter.
+func (w *world) full() string {
+	w.Helper()
+	id := w.approved("203.0.113.9/32", "")
+	sent, err := w.SendCase(w.Context(), id, api.SendWish{}, "ada")
+	w.must(err)
+	message := sent.Case.Mails[0].MessageID
+	f, err := w.file(w.Context(), id)
+	w.must(err)
+	for err == nil {
+		f.Case, err = f.Case.Apply(takedown.Entry{At: w.clock(), By: "provider", Act: takedown.Note, Why: "automatic"})
+	}
+	var kept file
+	w.must(w.change(w.Context(), caseKind, string(id), &kept, func() error { kept = f; return nil }))
+	return message
+}
+
+// TestAnswersWithoutEnd: whoever got one letter keeps no other answer from being
+// read.
+func TestAnswersWithoutEnd(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	message := w.full()
+	other := w.approved("203.0.113.10/32", "")
+	sent, err := w.SendCase(t.Context(), other, api.SendWish{}, "ada")
+	w.must(err)
+	w.cfg.Maildir = t.TempDir()
+	w.must(os.Mkdir(filepath.Join(w.cfg.Maildir, "new"), 0o700))
+	for i, about := range []string{message, sent.Case.Mails[0].MessageID} {
+		letter := fmt.Sprintf("From: abuse@provider.example\r\nAuto-Submitted: auto-replied\r\nMessage-ID: <a%d@provider.example>\r\nIn-Reply-To: <%s>\r\nSubject: Re\r\n\r\nTicket %d.\r\n", i, about, i)
+		w.must(os.WriteFile(filepath.Join(w.cfg.Maildir, "new", fmt.Sprint(i)), []byte(letter), 0o600))
+	}
+	w.pass(-time.Hour) // and somebody sets the clock back
+	w.must(w.readAnswers(t.Context()))
+	f, err := w.Case(t.Context(), other)
+	w.must(err)
+	if n := len(f.Case.History); n != len(sent.Case.History)+1 {
+		t.Errorf("%d entries: the answer was not noted", n)
+	}
+}
+
+// TestOneCaseStopsNoOther: a device whose clock is ahead, and a case that takes no
+// more entries.
+func TestOneCaseStopsNoOther(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	ctx := t.Context()
+	ids := []takedown.ID{w.approved("203.0.113.9/32", ""), w.approved("203.0.113.10/32", ""), w.approved("203.0.113.11/32", "")}
+	for i, id := range ids {
+		_, err := w.SendCase(ctx, id, api.SendWish{}, "ada")
+		w.must(err)
+		_, err = w.ActOnCase(ctx, id, api.CaseAct{Act: takedown.TakeAction}, "ada")
+		w.must(err)
+		at := w.clock()
+		if i == 1 {
+			at = at.Add(24 * time.Hour) // the clock was wrong for a moment
+		}
+		_, err = w.act(ctx, id, takedown.Entry{At: at, By: "ada", Act: takedown.Close, Why: "done"}, nil)
+		w.must(err)
+	}
+	w.pass(time.Hour)
+	for _, source := range []string{"203.0.113.9/32", "203.0.113.10/32", "203.0.113.11/32"} {
+		w.sees(device(3), owner(3), source, w.clock().Add(26*time.Hour), 3, 0)
+	}
+	_, err := w.judge(ctx)
+	w.must(err)
+	if err := w.tick(ctx); err != nil {
+		t.Log(err)
+	}
+	for _, i := range []int{0, 2} {
+		f, err := w.Case(ctx, ids[i])
+		w.must(err)
+		if f.Case.State != takedown.Reopened {
+			t.Errorf("case %d: seen again, and %v", i, f.Case.State)
+		}
+	}
+}
+
+// TestFullDiskStopsNoClock: what is due is told, whatever cannot be written.
+func TestFullDiskStopsNoClock(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	_, err := w.SendCase(t.Context(), w.approved("203.0.113.9/32", ""), api.SendWish{}, "ada")
+	w.must(err)
+	w.pass(30 * time.Hour)
+	w.deps.Store = &failing{Store: w.store, full: func(string) bool { return true }}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told := w.deps.Notify
+	w.deps.Notify = func(e notify.Event) {
+		if told(e); strings.Contains(e.Title, "is due") {
+			cancel()
+		}
+	}
+	w.must(w.Part.Run(ctx)) // until somebody heard what is due
+}
