@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"hash/fnv"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -89,12 +90,15 @@ const suspectKind = "suspect"
 // suspect takes the say of devices away that somebody certainly entered, and gives it
 // back once that is dismissed. Who is only suspected keeps it: mistyping a name before
 // getting in is enough for that, and a fleet must not fall silent over typing errors.
+//
+// That it is because of a judgement is written down before: a device whose say was
+// taken away and nobody knows why would never get it back.
 func (p *Part) suspect(ctx context.Context, j judgement) error {
 	var ours map[tocsin.DeviceID]bool
-	want := map[tocsin.DeviceID]bool{}
+	entered := map[tocsin.DeviceID]bool{}
 	for _, a := range j.Assessed {
 		if a.State == compromise.Confirmed {
-			want[a.Device] = true
+			entered[a.Device] = true
 		}
 	}
 	r, err := p.deps.Store.Record(ctx, suspectKind, "all")
@@ -104,31 +108,26 @@ func (p *Part) suspect(ctx context.Context, j judgement) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	changed := false
+	next := map[tocsin.DeviceID]bool{}
+	var changes []tocsin.DeviceID
 	for _, d := range j.Devices {
-		switch {
-		case want[d.ID] && !d.Suspect:
-			err = p.deps.Fleet.Suspect(ctx, d.ID, true)
-		case !want[d.ID] && d.Suspect && ours[d.ID]:
-			err = p.deps.Fleet.Suspect(ctx, d.ID, false)
-			delete(want, d.ID)
-		default:
-			if ours[d.ID] && d.Suspect {
-				want[d.ID] = true
-			} else {
-				delete(want, d.ID) // a person said so already
-			}
-			continue
+		if change := entered[d.ID] != d.Suspect && (entered[d.ID] || ours[d.ID]); change {
+			changes = append(changes, d.ID)
+			next[d.ID] = true
+		} else if d.Suspect && ours[d.ID] {
+			next[d.ID] = true // others a person said so of
 		}
-		if err != nil {
+	}
+	if !maps.Equal(next, ours) {
+		if err := p.change(ctx, suspectKind, "all", &ours, func() error { ours = next; return nil }); err != nil {
 			return err
 		}
-		changed = true
 	}
-	if !changed {
-		return nil
+	var errs []error
+	for _, id := range changes {
+		errs = append(errs, p.deps.Fleet.Suspect(ctx, id, entered[id]))
 	}
-	return p.change(ctx, suspectKind, "all", &ours, func() error { ours = want; return nil })
+	return errors.Join(errs...)
 }
 
 // seedOf draws the permutations anew each day, and alike all day: a ranking that

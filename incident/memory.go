@@ -46,7 +46,7 @@ func (m *memory) read(ctx context.Context, log Store, from time.Time) error {
 	}
 	m.forget(from)
 	list := log.Since(ctx, m.serial)
-	if !m.begun {
+	if !m.begun && m.serial == 0 { // what was read before somebody hung up is not taken twice
 		list = log.From(ctx, from)
 	}
 	for e, err := range list {

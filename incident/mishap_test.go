@@ -2,14 +2,17 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/compromise"
 	"github.com/tocsin-io/tocsin/notify"
 	"github.com/tocsin-io/tocsin/takedown"
 )
@@ -109,4 +112,45 @@ func TestFullDiskStopsNoClock(t *testing.T) {
 		}
 	}
 	w.must(w.Part.Run(ctx)) // until somebody heard what is due
+}
+
+// TestHungUp: what was read before somebody hung up is not taken twice.
+func TestHungUp(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	want, err := w.judge(t.Context())
+	w.must(err)
+	w.memory = memory{}
+	s := &failing{Store: w.store, cut: 30}
+	w.deps.Store = s
+	if _, err := w.judge(t.Context()); err == nil {
+		t.Fatal("hung up, and judged")
+	}
+	s.cut = 0
+	got, err := w.judge(t.Context())
+	w.must(err)
+	if fmt.Sprint(want.Assessed) != fmt.Sprint(got.Assessed) {
+		t.Error("a judgement after somebody hung up says something else")
+	}
+}
+
+// TestFullDiskKeepsNoSay: a device whose say was taken away gets it back, whatever
+// could not be written then.
+func TestFullDiskKeepsNoSay(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	var full atomic.Bool
+	w.deps.Store = &failing{Store: w.store, full: func(kind string) bool { return full.Load() && kind == suspectKind }}
+	full.Store(true)
+	if _, err := w.judge(t.Context()); !errors.Is(err, errFull) {
+		t.Fatalf("on a full disk: %v", err)
+	}
+	full.Store(false)
+	_, err := w.judge(t.Context())
+	w.must(err)
+	a, err := w.Dismiss(t.Context(), device(0), "ada", "our own penetration test")
+	w.must(err)
+	if a.State != compromise.FalsePositive || w.suspects()[device(0)] {
+		t.Errorf("%v, and suspect: %v", a.State, w.suspects())
+	}
 }
