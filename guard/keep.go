@@ -118,6 +118,11 @@ func (g *Guard) leaveOut(saved time.Time) {
 		g.warn(fmt.Sprintf("what the hub was told last cannot be read, so it may hear some of it twice: %v", err))
 		return
 	}
+	for i := range told { // whatever comes now is new, also where the clock was ahead then
+		if told[i].Last.After(g.since) {
+			told[i].Last = g.since
+		}
+	}
 	g.book.Told(told)
 }
 

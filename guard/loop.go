@@ -92,6 +92,9 @@ func (g *Guard) tick(ctx context.Context) {
 		g.log.Warn("the clock was set: moving every deadline with it", "by", jumped)
 		g.watch.Shift(jumped)
 		g.read.shift(jumped)
+		if jumped < 0 {
+			g.book.Told(nil) // what comes now would seem to be of then
+		}
 		g.touch(now)
 		g.save() // what is on the disk ends by the old clock
 		g.mend(ctx)

@@ -75,3 +75,66 @@ func TestKilledTellsOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestClockSetBackLeavesNothingOut: what comes while the clock shows for a second time
+// what it showed when a source was told of is new all the same.
+func TestClockSetBackLeavesNothingOut(t *testing.T) {
+	for _, restarted := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var c setClock
+			var told []tocsin.Sighting
+			hub := &Hub{
+				Owner: "home", Limits: ruleset.DefaultLimits,
+				Tell: func(list []tocsin.Sighting) { told = append(told, list...) },
+				Told: func(time.Time) ([]tocsin.Sighting, error) { return slices.Clone(told), nil },
+			}
+			life := func(work func(fail func())) {
+				l := newLines()
+				g, err := New(t.Context(), testConfig(t.TempDir()), Deps{
+					Filter: memory.New(c.now), Backend: "memory", Inputs: []Input{l.input()}, Matcher: authlog.Default(),
+					Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Now: c.now, Zone: time.UTC, Hub: hub,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- g.Run(ctx) }()
+				work(func() {
+					stamp := c.now().UTC().Format(time.Stamp)
+					l.write(fmt.Sprintf("%s nas sshd[%d]: Failed password for invalid user u from 203.0.113.9 port 40000 ssh2", stamp, 1000+l.next), true)
+					synctest.Wait()
+				})
+				time.Sleep(20 * time.Second) // windows close
+				synctest.Wait()
+				cancel()
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+			}
+			life(func(fail func()) {
+				fail()
+				time.Sleep(5 * time.Minute)
+				fail()
+			})
+			back := func() { c.set(-3 * time.Minute) } // between the two
+			if restarted {
+				back()
+			}
+			life(func(fail func()) {
+				if !restarted {
+					back()
+				}
+				time.Sleep(2 * time.Second)
+				fail()
+			})
+			failures := uint32(0)
+			for _, s := range told {
+				failures += s.Failures
+			}
+			if failures != 3 {
+				t.Errorf("restarted %v: the hub heard of %d failures, want 3", restarted, failures)
+			}
+		})
+	}
+}
