@@ -53,6 +53,7 @@ func (in *ingester) Contacts(ctx context.Context, r api.Reporter, batch []tocsin
 	}
 	for i := range batch {
 		batch[i].Device = d.ID
+		shift(&batch[i], -r.Offset.Round(mostJitter))
 	}
 	if err := in.store.AddContacts(ctx, batch); err != nil {
 		return err
@@ -67,6 +68,17 @@ func (in *ingester) Contacts(ctx context.Context, r api.Reporter, batch []tocsin
 // mostJitter is what of a clock's offset may be the time that a report was on its
 // way: told again, the same gap stays the same.
 const mostJitter = time.Minute
+
+// shift moves a contact to the hub's clock, by which coverage and the cases are kept,
+// too: a device whose own is behind would have seen its controller long ago. It moves
+// by whole steps, so that a contact told twice stays the same.
+func shift(c *tocsin.Contact, by time.Duration) {
+	c.First, c.Last = c.First.Add(by), c.Last.Add(by)
+	c.Starts = slices.Clone(c.Starts)
+	for i := range c.Starts {
+		c.Starts[i].At = c.Starts[i].At.Add(by)
+	}
+}
 
 // cover notes what a device read of its telemetry, by the hub's clock: a device
 // whose own stands elsewhere must not cover another day. Nothing is covered that

@@ -164,6 +164,37 @@ func TestCoverageByTheHubsClock(t *testing.T) {
 	}
 }
 
+// TestContactsByTheHubsClock: a device whose clock is behind did not see a controller
+// long ago.
+func TestContactsByTheHubsClock(t *testing.T) {
+	var e ears
+	w := newWorld(t, e.tune)
+	d := w.enrol("home")
+	client := d.client()
+	defer client.Close()
+	behind := 10 * time.Hour
+	c := d.contacted(8443)
+	c.First, c.Last = c.First.Add(-behind), c.Last.Add(-behind)
+	c.Starts = []tocsin.Start{{At: c.First}}
+	for range 2 {
+		_, err := client.SendContacts(t.Context(), time.Now().Add(-behind), []tocsin.Contact{c})
+		w.must(err)
+	}
+	n := 0
+	for got, err := range e.db.Contacts(t.Context(), "", time.Time{}) {
+		w.must(err)
+		n++
+		for _, at := range []time.Time{got.First, got.Last, got.Starts[0].At} {
+			if time.Since(at) > time.Hour {
+				t.Errorf("got %v, %v, %v", got.First, got.Last, got.Starts)
+			}
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d contacts, want one", n)
+	}
+}
+
 func TestEvidenceOfARevokedDevice(t *testing.T) {
 	var e ears
 	w := newWorld(t, e.tune)
