@@ -261,10 +261,11 @@ type Incident interface {
 // A FlowsImport is what became of an import of flow records.
 type FlowsImport struct {
 	Lines    int    `json:"lines"`
-	Flows    int    `json:"flows"`  // that could be read
-	Taken    int    `json:"taken"`  // of the fleet's devices, to addresses of the internet
-	Others   int    `json:"others"` // of other machines: left out
-	Bad      int    `json:"bad"`    // lines that could not be read
+	Flows    int    `json:"flows"`           // that could be read
+	Taken    int    `json:"taken"`           // of the fleet's devices, to addresses of the internet
+	Others   int    `json:"others"`          // of other machines: left out
+	Bad      int    `json:"bad"`             // lines that could not be read
+	Ahead    int    `json:"ahead,omitempty"` // that end after now: left out
 	FirstBad string `json:"first_bad,omitempty"`
 	Cut      string `json:"cut,omitempty"` // why the end could not be read
 	Devices  int    `json:"devices"`

@@ -36,11 +36,16 @@ func (p *Part) ImportFlows(ctx context.Context, r io.Reader) (api.FlowsImport, e
 	}
 	var done api.FlowsImport
 	spans := map[tocsin.DeviceID]tocsin.Span{}
+	now := p.deps.Now()
 	book := contact.NewBook(contact.Limits{Contacts: mostSpool})
 	stats, err := zeek.Read(r, func(f contact.Flow) error {
 		id, known := of[f.From]
 		if !known {
 			done.Others++
+			return nil
+		}
+		if f.End.After(now) { // of a clock that was ahead: it would cover what is to come
+			done.Ahead++
 			return nil
 		}
 		s := spans[id]
@@ -107,7 +112,9 @@ func (p *Part) keepFlows(ctx context.Context, done *api.FlowsImport, list []tocs
 	}
 	for _, id := range slices.Sorted(maps.Keys(spans)) {
 		s := spans[id]
-		s.To = s.To.Add(time.Second) // a record has its end in it
+		if s.To = s.To.Add(time.Second); s.To.After(p.deps.Now()) { // a record has its end in it
+			s.To = p.deps.Now()
+		}
 		if err := p.deps.Store.Cover(ctx, id, tocsin.Coverage{Stream: tocsin.FlowStream, From: s.From, Until: s.To}); err != nil {
 			return err
 		}

@@ -154,3 +154,27 @@ func TestFullDiskKeepsNoSay(t *testing.T) {
 		t.Errorf("%v, and suspect: %v", a.State, w.suspects())
 	}
 }
+
+// TestFlowsFromTheFuture cover nothing that is to come, and are no contact.
+func TestFlowsFromTheFuture(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	_, err := w.judge(t.Context())
+	w.must(err)
+	row := func(at time.Time) string {
+		return fmt.Sprintf("%d.0\t198.51.100.20\t40000\t203.0.113.200\t8443\ttcp\t1.0\t10\t10\n", at.Unix())
+	}
+	log := "#separator \\x09\n#path\tconn\n#fields\tts\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\tduration\torig_bytes\tresp_bytes\n" +
+		row(w.clock().Add(-time.Hour)) + row(w.clock().Add(365*24*time.Hour))
+	done, err := w.ImportFlows(t.Context(), strings.NewReader(log))
+	w.must(err)
+	if done.Flows != 2 || done.Taken != 1 || done.Ahead != 1 || done.Contacts != 1 {
+		t.Errorf("got %+v", done)
+	}
+	for c, err := range w.store.Covered(t.Context()) {
+		w.must(err)
+		if to := c.Read[len(c.Read)-1].To; to.After(w.clock()) {
+			t.Errorf("covered until %v", to)
+		}
+	}
+}

@@ -78,6 +78,9 @@ func (t *hubTalk) importFlows(ctx context.Context, cmd *cobra.Command, c *api.Cl
 	}
 	fmt.Fprintf(w, "%s: %s of %s kept as %s; %d of other machines left out, %s not understood.\n", safe(name), count(done.Taken, "connection"),
 		count(done.Devices, "device"), count(done.Contacts, "contact"), done.Others, count(done.Bad, "line"))
+	if done.Ahead > 0 {
+		fmt.Fprintf(w, "warning: %s left out that end after now: is the clock right where they were recorded?\n", count(done.Ahead, "connection"))
+	}
 	if done.FirstBad != "" {
 		fmt.Fprintf(w, "first not understood: %s\n", safe(done.FirstBad))
 	}
