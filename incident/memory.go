@@ -16,7 +16,16 @@ const (
 	mostFailing = 200 // sources and days that only failed, the newest
 	mostTelling = 400 // sightings that tell of a success or a fact, the newest
 	mostNames   = 16  // accounts of one source on one day
+
+	// Of a large fleet less is remembered of each device: a kilobyte each at worst.
+	mostOfAll = 300_000
+	least     = 20
 )
+
+// room returns how much of one device is remembered, of at most so much.
+func (m *memory) room(most int) int {
+	return min(most, max(least, mostOfAll/max(1, len(m.devices))))
+}
 
 // A memory holds what devices told, summed up as far as compromise allows: the
 // log of weeks is not read anew for each judgement.
@@ -69,12 +78,13 @@ func (m *memory) take(r tocsin.Received) {
 		m.devices[r.ID.Device] = d
 	}
 	d.from = r.From
-	if r.Dropped > 0 && r.Last.After(d.drops) {
-		d.drops = r.Last
+	if last := r.Last.Add(-r.Offset); r.Dropped > 0 && last.After(d.drops) {
+		d.drops = last
 	}
 	if r.Successes > 0 || r.Facts&^(tocsin.FactSet(0).With(tocsin.BlockedHere)) != 0 {
-		if d.telling = append(d.telling, r); len(d.telling) > mostTelling {
-			d.telling = slices.Delete(d.telling, 0, 1)
+		d.telling = append(d.telling, r)
+		for len(d.telling) > m.room(mostTelling) {
+			d.dropLeast()
 		}
 		return
 	}
@@ -83,7 +93,7 @@ func (m *memory) take(r tocsin.Received) {
 		merge(have, r)
 		return
 	}
-	if len(d.failing) >= mostFailing {
+	for len(d.failing) >= m.room(mostFailing) {
 		d.dropOldest()
 	}
 	d.failing[at] = &r
@@ -117,6 +127,27 @@ func merge(have *tocsin.Received, r tocsin.Received) {
 			have.Accounts = append(have.Accounts, t)
 		}
 	}
+}
+
+// dropLeast forgets the oldest sighting of those that tell least: whoever got in
+// must not have that forgotten by guessing on.
+func (d *recalled) dropLeast() {
+	tells := func(r *tocsin.Received) int {
+		switch {
+		case r.Successes == 0:
+			return 0
+		case !r.Facts.Has(tocsin.SuccessAfterFailures) && !r.Facts.Has(tocsin.SuccessFromBlocked):
+			return 1
+		}
+		return 2
+	}
+	worst := 0
+	for i := range d.telling {
+		if tells(&d.telling[i]) < tells(&d.telling[worst]) {
+			worst = i
+		}
+	}
+	d.telling = slices.Delete(d.telling, worst, worst+1)
 }
 
 func (d *recalled) dropOldest() {
