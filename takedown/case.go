@@ -101,12 +101,14 @@ func Replay(history []Entry) (Case, error) {
 	if len(history) == 0 {
 		return c, errors.New("a case has at least the entry that opened it")
 	}
+	kept := make([]Entry, 0, len(history)) // ours alone: appended to in place
 	for i, e := range history {
-		next, err := c.Apply(e)
+		next, e, err := c.step(e)
 		if err != nil {
 			return Case{}, fmt.Errorf("entry %d: %w", i, err)
 		}
-		c = next
+		kept = append(kept, e)
+		c, c.History = next, kept
 	}
 	return c, nil
 }
@@ -131,6 +133,16 @@ func (c *Case) UnmarshalJSON(b []byte) error {
 // Apply returns the case after e. On error c stays what it was; the errors of
 // this package say why.
 func (c Case) Apply(e Entry) (Case, error) {
+	next, e, err := c.step(e)
+	if err != nil {
+		return c, err
+	}
+	next.History = append(slices.Clip(c.History), e)
+	return next, nil
+}
+
+// step returns the case after e, but for its history, and e as it is kept.
+func (c Case) step(e Entry) (Case, Entry, error) {
 	next := c
 	next.Approvals, next.Mails, next.Steps = slices.Clone(c.Approvals), slices.Clone(c.Mails), slices.Clone(c.Steps)
 	e, err := next.tidy(e)
@@ -138,10 +150,9 @@ func (c Case) Apply(e Entry) (Case, error) {
 		err = next.take(&e)
 	}
 	if err != nil {
-		return c, fmt.Errorf("%s case %s: %w", e.Act, c.ID, err)
+		return c, e, fmt.Errorf("%s case %s: %w", e.Act, c.ID, err)
 	}
-	next.History = append(slices.Clip(c.History), e)
-	return next, nil
+	return next, e, nil
 }
 
 // tidy returns e as it is kept: in UTC, on one line, its pointers its own.
