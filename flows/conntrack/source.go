@@ -84,7 +84,8 @@ func (s *Source) Run(ctx context.Context, emit func(tocsin.Contact) error) error
 	}
 }
 
-func (s *Source) begin() { s.mu.Lock(); defer s.mu.Unlock(); s.since = s.now() }
+// begin starts anew: what the kernel lost is counted from here.
+func (s *Source) begin() { s.mu.Lock(); defer s.mu.Unlock(); s.since, s.lost = s.now(), 0 }
 
 func (s *Source) end() { s.mu.Lock(); defer s.mu.Unlock(); s.since = time.Time{} }
 

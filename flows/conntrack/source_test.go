@@ -55,3 +55,20 @@ func TestSource(t *testing.T) {
 		t.Errorf("after it ran: %+v", c)
 	}
 }
+
+// TestGapsAfterARestart: a reader that starts anew counts anew what was lost.
+func TestGapsAfterARestart(t *testing.T) {
+	s := NewSource(Config{}, time.Now)
+	s.begin()
+	s.note(5)
+	s.end()
+	s.begin()
+	s.note(0)
+	if n := len(s.Coverage().Gaps); n != 1 {
+		t.Errorf("%d gaps, and nothing was lost since", n)
+	}
+	s.note(5)
+	if n := len(s.Coverage().Gaps); n != 2 {
+		t.Errorf("%d gaps, and as much was lost as before", n)
+	}
+}
