@@ -110,6 +110,7 @@ type Part struct {
 	deps  Deps
 	log   *slog.Logger
 	nudge chan struct{}
+	begun time.Time // nobody can be heard before
 
 	judging sync.Mutex // guards memory: one judgement at a time
 	memory  memory
@@ -144,7 +145,7 @@ func New(cfg Config, deps Deps) (*Part, error) {
 		deps.Notify = func(notify.Event) {}
 	}
 	return &Part{
-		cfg: cfg, deps: deps, log: deps.Log, nudge: make(chan struct{}, 1),
+		cfg: cfg, deps: deps, log: deps.Log, begun: deps.Now(), nudge: make(chan struct{}, 1),
 		leaving: map[takedown.ID]bool{}, taken: map[string]bool{},
 	}, nil
 }

@@ -178,3 +178,31 @@ func TestFlowsFromTheFuture(t *testing.T) {
 		}
 	}
 }
+
+// TestAfterAPauseNobodyIsSilent: a hub that was off for hours waits whom it hears.
+func TestAfterAPauseNobodyIsSilent(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	w.pass(3 * time.Hour)
+	var err error
+	w.Part, err = New(w.cfg, w.deps) // as after a restart
+	w.must(err)
+	silent := func() (n int) {
+		w.heard = nil
+		_, err := w.judge(t.Context())
+		w.must(err)
+		for _, e := range w.heard {
+			if e.Kind == notify.DeviceSilent {
+				n++
+			}
+		}
+		return n
+	}
+	if n := silent(); n != 0 {
+		t.Errorf("%d devices are told as silent, as soon as the hub starts", n)
+	}
+	w.pass(61 * time.Minute)
+	if n := silent(); n != 60 {
+		t.Errorf("%d devices are told as silent, want all", n)
+	}
+}

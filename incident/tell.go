@@ -106,6 +106,9 @@ func (p *Part) tell(j judgement) {
 	for _, a := range j.Assessed {
 		p.tellState(j, a)
 	}
+	if j.At.Sub(p.begun) <= p.cfg.Silent {
+		return // after a pause of the hub all would seem silent
+	}
 	for _, d := range j.Devices {
 		s, heard := j.States[d.ID]
 		silent := heard && j.At.Sub(s.At) > p.cfg.Silent
