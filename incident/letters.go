@@ -64,7 +64,11 @@ func (p *Part) DraftCase(ctx context.Context, id takedown.ID, w api.DraftWish) (
 		if contact.Subject != "" {
 			f.Contact = &contact
 		}
-		f.Draft = &draft{At: p.deps.Now().UTC(), Language: language, Message: forwardable.Message(language), Gap: forwardable.Gap}
+		d := draft{At: p.deps.Now().UTC(), Language: language, Message: forwardable.Message(language), Gap: forwardable.Gap}
+		if f.Draft != nil && f.Draft.Message.Digest() == d.Message.Digest() {
+			d.ID, d.Letter = f.Draft.ID, f.Draft.Letter // the same text is the same letter, which may have left
+		}
+		f.Draft = &d
 		return nil
 	})
 	return p.show(f), err

@@ -145,6 +145,17 @@ func TestDoubtfulLetter(t *testing.T) {
 		t.Errorf("a connection that broke: %v", err)
 	}
 	s.after = nil
+	name := func() string {
+		f, err := w.file(t.Context(), id)
+		w.must(err)
+		return f.Draft.ID
+	}
+	before := name()
+	_, err := w.DraftCase(t.Context(), id, api.DraftWish{Language: "en"})
+	w.must(err)
+	if name() != before {
+		t.Error("the same text is another letter now")
+	}
 	w.approve(id, "", "fr") // another letter to the same desk on the same day
 	if _, err := w.SendCase(t.Context(), id, api.SendWish{}, "ada"); !refused(err, http.StatusConflict) {
 		t.Errorf("a second letter: %v", err)
@@ -153,7 +164,7 @@ func TestDoubtfulLetter(t *testing.T) {
 		t.Errorf("%d letters left on one day", len(w.letters))
 	}
 	w.pass(24 * time.Hour)
-	_, err := w.SendCase(t.Context(), id, api.SendWish{}, "ada")
+	_, err = w.SendCase(t.Context(), id, api.SendWish{}, "ada")
 	w.must(err)
 }
 
