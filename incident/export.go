@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -106,9 +107,13 @@ func (p *Part) STIX(ctx context.Context, id tocsin.CampaignID, tlp string) ([]by
 		}
 		in.Campaigns = []tocsin.Campaign{c.Campaign}
 	}
-	for _, from := range j.From { // the fleet's own addresses are nobody else's business
-		if from.IsValid() {
-			in.Except = append(in.Except, netip.PrefixFrom(from, from.BitLen()))
+	own := slices.Collect(maps.Values(j.From)) // the fleet's own addresses are nobody else's business
+	for _, d := range j.Devices {
+		own = append(own, j.addressOf(d))
+	}
+	for _, a := range own {
+		if a.IsValid() {
+			in.Except = append(in.Except, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
 		}
 	}
 	var kept exported

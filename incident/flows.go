@@ -82,15 +82,21 @@ func (p *Part) ImportFlows(ctx context.Context, r io.Reader) (api.FlowsImport, e
 func (j judgement) addresses() map[netip.Addr]tocsin.DeviceID {
 	of := map[netip.Addr]tocsin.DeviceID{}
 	for _, d := range j.Devices { // by ID: the first wins where two share one
-		a := j.From[d.ID]
-		if said, err := netip.ParseAddr(d.Labels[addressLabel]); err == nil {
-			a = said
-		}
-		if _, taken := of[a.Unmap()]; a.IsValid() && !taken {
-			of[a.Unmap()] = d.ID
+		a := j.addressOf(d)
+		if _, taken := of[a]; a.IsValid() && !taken {
+			of[a] = d.ID
 		}
 	}
 	return of
+}
+
+// addressOf is the address of a device as others see it: the one that its label
+// tells, or else the one the hub saw it at, which may be of a private network.
+func (j judgement) addressOf(d tocsin.Device) netip.Addr {
+	if said, err := netip.ParseAddr(d.Labels[addressLabel]); err == nil {
+		return said.Unmap()
+	}
+	return j.From[d.ID].Unmap()
 }
 
 // perAppend is how many contacts are committed together.

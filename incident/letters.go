@@ -191,14 +191,14 @@ func (p *Part) addContacts(ctx context.Context, f file, j judgement, in *dossier
 }
 
 // addVictims tells of every device that the evidence is about: as the internet
-// sees it, by the newest sighting of any source.
+// sees it.
 func (p *Part) addVictims(j judgement, in *dossier.Input) {
 	add := func(id tocsin.DeviceID) {
 		d, ok := j.ByID[id]
 		if _, known := in.Victims[id]; known || !ok {
 			return
 		}
-		in.Victims[id] = dossier.Victim{Owner: d.Owner, Model: d.Labels["model"], Firmware: d.Labels["firmware"], Address: j.From[id]}
+		in.Victims[id] = dossier.Victim{Owner: d.Owner, Model: d.Labels["model"], Firmware: d.Labels["firmware"], Address: j.addressOf(d)}
 	}
 	for _, r := range in.Sightings {
 		add(r.ID.Device)

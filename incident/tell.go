@@ -98,7 +98,7 @@ func (p *Part) tell(j judgement) {
 		if c.Status != tocsin.Joined && p.told.first("campaign "+string(c.ID), j.At) && j.At.Sub(c.Opened) < recent {
 			p.deps.Notify(notify.Event{
 				Kind: notify.CampaignOpened, At: c.Opened, Link: p.link("campaigns", string(c.ID)),
-				Title: fmt.Sprintf("campaign %s: %d sources act together against %d devices", c.ID, len(c.Sources), len(c.Targets)),
+				Title: titleOf(c),
 				Todo:  "look at its sources and targets: tocsin campaigns show " + string(c.ID),
 			})
 		}
@@ -120,6 +120,15 @@ func (p *Part) tell(j judgement) {
 			})
 		}
 	}
+}
+
+// titleOf says what a campaign is: a surge is noticed before anybody is known to
+// take part in it.
+func titleOf(c tocsin.Campaign) string {
+	if len(c.Sources) == 0 {
+		return fmt.Sprintf("campaign %s: a surge of attempts at the fleet, by nobody known yet", c.ID)
+	}
+	return fmt.Sprintf("campaign %s: %d sources act together against %d devices", c.ID, len(c.Sources), len(c.Targets))
 }
 
 // recent is how old what is told may be: a hub that starts does not tell of weeks.
