@@ -339,6 +339,7 @@ func BenchmarkBuild(b *testing.B) {
 					full.Text(l)
 				}
 			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N), "ms/case")
 		})
 	}
 }
