@@ -2,46 +2,17 @@ package durable_test
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tocsin-io/tocsin/internal/testdisk"
 )
 
-// tinyDisk returns a folder on a file system of 64 KiB. It needs root: the
-// mount is made in a namespace of its own, on a thread that dies with the test.
-func tinyDisk(t *testing.T) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root to mount a tiny file system")
-	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 func TestLogOnFullDisk(t *testing.T) {
-	path := filepath.Join(tinyDisk(t), "log")
+	path := filepath.Join(testdisk.Tiny(t, "64k"), "log")
 	l, _ := open(t, path)
 	var want []string
 	var err error
