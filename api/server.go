@@ -49,6 +49,10 @@ type Config struct {
 
 	Feed    http.Handler // answers GET /v1/feed to devices
 	Metrics http.Handler // answers GET /metrics to viewers
+	// Pages are what anybody may read, by the folder that they are below, such as
+	// "/docs/". Their handlers set a policy for browsers that is no weaker than is
+	// needed, and say what may be kept.
+	Pages map[string]http.Handler
 
 	Rate  float64 // sightings a second that one device may send for long; 0 is 200
 	Burst float64 // sightings that it may send at once, after a time off; 0 is 20,000
@@ -113,6 +117,9 @@ func New(c Config) *API {
 	}
 	for _, r := range a.routes() {
 		a.mux.Handle(r.pattern, a.handler(r))
+	}
+	for folder, pages := range a.Pages {
+		a.mux.Handle("GET "+folder, a.handler(route{do: a.mounted(pages)}))
 	}
 	return a
 }

@@ -78,6 +78,8 @@ type Deps struct {
 	Now       func() time.Time
 	Version   string
 	Ready     func() // called once, when devices are served
+	// Pages are what anybody may read in a browser; see [api.Config].
+	Pages map[string]http.Handler
 	// Incident makes the part that answers to attacks, once the hub knows what
 	// its log says; nil is none.
 	Incident func(*Hub) (api.Incident, error)
@@ -189,6 +191,7 @@ func (h *Hub) newAPI(answers api.Incident) *api.API {
 		Keys:     &Keykeeper{Repository: h.deps.Keys, Now: h.deps.Now, Log: h.log},
 		Feed:     h.feed.Poll(h.follower),
 		Metrics:  promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
+		Pages:    h.deps.Pages,
 		Log:      h.log, Now: h.deps.Now,
 	})
 }
