@@ -189,3 +189,20 @@ func FuzzReports(f *testing.F) {
 		}
 	})
 }
+
+// TestShownKeepsColumns has a line of a program that is too wide broken between
+// words and nowhere changed: a long version must not make a table a paragraph.
+func TestShownKeepsColumns(t *testing.T) {
+	row := "D     d-df5lraa2elhf6opm  ben    connected  0       -      2026-12-27   v0.0.0-20261127050943-ef4443118ee8"
+	want := "  D     d-df5lraa2elhf6opm  ben    connected  0       -      2026-12-27\n    v0.0.0-20261127050943-ef4443118ee8"
+	if got := asShown(row); got != want {
+		t.Errorf("it shows\n%s\nwant\n%s", got, want)
+	}
+	long := strings.Repeat("x", 200)
+	if got := asShown(long); got != "  "+long {
+		t.Errorf("one long word becomes %q", got)
+	}
+	if got := asShown("a " + long); got != "  a\n    "+long {
+		t.Errorf("a long word after another becomes %q", got)
+	}
+}

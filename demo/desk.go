@@ -187,14 +187,38 @@ func (d *desk) tell(e event) {
 		d.paint(e.kind.style(), fmt.Sprintf("%-8s", e.kind)), e.who, wrap(e.text, width, strings.Repeat(" ", indent)))
 }
 
-// asShown sets a line of a program off, and breaks it if it is too wide.
+// asShown sets a line of a program off, and breaks it if it is too wide: between
+// words, which stay as far apart as they are, so that columns stay columns.
 func asShown(line string) string {
-	if line = "  " + line; utf8.RuneCountInString(line) <= width {
-		return line
+	line = "  " + line
+	lead := line[:len(line)-len(strings.TrimLeft(line, " "))] + "  "
+	var b strings.Builder
+	for utf8.RuneCountInString(line) > width {
+		at := lastGap(line)
+		if at < 0 {
+			break // one long word
+		}
+		b.WriteString(strings.TrimRight(line[:at], " ") + "\n")
+		line = lead + strings.TrimLeft(line[at:], " ")
 	}
-	text := strings.TrimLeft(line, " ")
-	lead := line[:len(line)-len(text)]
-	return lead + wrap(text, width, lead+"  ")
+	b.WriteString(line)
+	return b.String()
+}
+
+// lastGap returns where the last space is that a line as wide as the terminal may
+// be broken at, past what indents it, or -1.
+func lastGap(line string) (at int) {
+	at = -1
+	n := 0
+	for i, r := range line {
+		if n++; n > width+1 {
+			break
+		}
+		if r == ' ' && strings.TrimLeft(line[:i], " ") != "" {
+			at = i
+		}
+	}
+	return at
 }
 
 // ready tells that something works, while everything starts.
