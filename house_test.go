@@ -40,6 +40,7 @@ var tiers = [][]string{
 	{"flows/zeek", "flows/conntrack", "footprints"},                                     // 5 adapters: what devices open, and what is changed on them
 	{"rdap", "mail", "notify"},                                                          // 5 adapters: whom to write to, letters, messages
 	{"feed/fanout"},                                                                     // 6 bytes to many connections
+	{"live"},                                                                            // 6 what happens, to many consoles
 	{"operator", "api", "feed"},                                                         // 6 protocols: the control socket, the hub's API, signed frames
 	{"api/apitest"},                                                                     // 6 what happened, in memory, for tests
 	{"config", "sim", "sim/incident", "sim/play", "sim/postbox", "uplink"},              // 7

@@ -53,15 +53,18 @@ func (h *hub) config() api.Config {
 	mounted := func(text string) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
-			if text == "frames" {
+			switch text {
+			case "frames":
 				w.Header().Set("Content-Type", "application/octet-stream")
+			case hello:
+				w.Header().Set("Content-Type", "text/event-stream")
 			}
 			_, _ = io.WriteString(w, text)
 		})
 	}
 	return api.Config{
 		Enroller: h, Ingester: h, Keyring: h, Fleet: h, Registry: registry{h}, Accesses: h, Passes: h, Upkeep: h, Keys: h, Incident: h.incident,
-		Feed: mounted("frames"), Metrics: mounted("up 1\n"),
+		Feed: mounted("frames"), Metrics: mounted("up 1\n"), Live: mounted(hello),
 		Admin: func(uint32) bool { return true },
 	}
 }

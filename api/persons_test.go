@@ -159,6 +159,7 @@ func TestEveryOperationIsTried(t *testing.T) {
 	for _, path := range []string{"/pass", "/openapi.json", "/healthz", "/readyz"} {
 		w.raw("GET", path, nil, nil)
 	}
+	tryConsole(w)
 	w.check.mu.Lock()
 	defer w.check.mu.Unlock()
 	for _, route := range api.Routes() {

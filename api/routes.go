@@ -46,6 +46,8 @@ type call struct {
 	by    string // name of a person or program
 	role  who
 	begun bool // part of the answer is out
+
+	ends <-chan struct{} // closed once this person is signed out; nil is never
 }
 
 // Routes lists what an [API] answers, such as "GET /v1/status".
@@ -69,6 +71,8 @@ func (a *API) routes() []route {
 		{"GET /v1/owner-key", device, a.ownerKey, false},
 		{"POST /v1/owner-key", device, a.offerOwnerKey, false},
 		{"GET /v1/feed", device, a.mounted(a.Feed), true},
+
+		{"GET /v1/live", viewer, a.live, true},
 
 		{"GET /v1/devices", viewer, a.devices, false},
 		{"GET /v1/devices/{id}", viewer, a.device, false},

@@ -48,6 +48,7 @@ type Config struct {
 	Incident Incident // nil: what happened is not served here
 
 	Feed    http.Handler // answers GET /v1/feed to devices
+	Live    http.Handler // answers GET /v1/live to viewers; nil: nothing is told as it happens
 	Metrics http.Handler // answers GET /metrics to viewers
 	// Pages are what anybody may read, by the folder that they are below, such as
 	// "/docs/". Their handlers set a policy for browsers that is no weaker than is

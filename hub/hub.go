@@ -34,6 +34,7 @@ import (
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/internal/window"
 	"github.com/tocsin-io/tocsin/keys"
+	"github.com/tocsin-io/tocsin/live"
 	"github.com/tocsin-io/tocsin/quorum"
 	"github.com/tocsin-io/tocsin/ruleset"
 	"github.com/tocsin-io/tocsin/store"
@@ -80,6 +81,9 @@ type Deps struct {
 	Ready     func() // called once, when devices are served
 	// Pages are what anybody may read in a browser; see [api.Config].
 	Pages map[string]http.Handler
+	// Live tells consoles what happens; nil is nobody. The hub ends it when it stops.
+	Live *live.Stream
+
 	// Incident makes the part that answers to attacks, once the hub knows what
 	// its log says; nil is none.
 	Incident func(*Hub) (api.Incident, error)
@@ -182,7 +186,7 @@ func (h *Hub) newAPI(answers api.Incident) *api.API {
 	ring := &keyring{values: h.deps.Store, devices: h.registry, tuf: h.deps.Keys.File}
 	h.registry.enrolled = ring.enrolled
 	people := &orders{log: h.deps.Store, decider: h.decider, release: h.feed.Hurry, now: h.deps.Now}
-	return api.New(api.Config{
+	c := api.Config{
 		Peer: h.peer, Admin: h.cfg.Admin,
 		Enroller: h.registry, Ingester: h.ingester, Keyring: ring, Fleet: people, Registry: h.registry,
 		Accesses: h.deps.Store, Upkeep: h.upkeep,
@@ -193,7 +197,11 @@ func (h *Hub) newAPI(answers api.Incident) *api.API {
 		Metrics:  promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
 		Pages:    h.deps.Pages,
 		Log:      h.log, Now: h.deps.Now,
-	})
+	}
+	if h.deps.Live != nil {
+		c.Live = h.deps.Live
+	}
+	return api.New(c)
 }
 
 // secretValue names what decides the order in which devices get bulk.
@@ -292,6 +300,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	port := h.feed.Listen(h.deps.Listener, config, h.identify)
 	server := h.api.Server()
+	if h.deps.Live != nil {
+		server.RegisterOnShutdown(h.deps.Live.Close) // else it would wait for the consoles
+	}
 	parts := []run.Part{
 		{Name: "decide", Run: func(ctx context.Context) error {
 			return h.decider.loop(ctx, func(ctx context.Context, now time.Time) error {

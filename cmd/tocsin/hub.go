@@ -28,6 +28,7 @@ import (
 	"github.com/tocsin-io/tocsin/internal/power"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/keys"
+	"github.com/tocsin-io/tocsin/live"
 	"github.com/tocsin-io/tocsin/store"
 	"github.com/tocsin-io/tocsin/store/sqlite"
 )
@@ -165,6 +166,7 @@ type running struct {
 	cfg      config.Hub
 	port     uint16 // that it listens on
 	answers  answering
+	live     *live.Stream // what consoles hear
 }
 
 // openHub opens or makes everything a hub needs in its folder.
@@ -218,12 +220,13 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 	}
 	registry := prometheus.NewRegistry()
 	var answers answering
+	stream := live.New(live.Config{Version: buildVersion(), Log: log})
 	h, err := hub.New(ctx, hub.Config{
 		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: cfg.Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
 		Retain: cfg.Retain, Contacts: cfg.Contacts, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
 	}, hub.Deps{
 		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Log: log,
-		Metrics: registry, Now: time.Now, Version: buildVersion(), Ready: ready,
+		Metrics: registry, Now: time.Now, Version: buildVersion(), Ready: ready, Live: stream,
 		Incident: func(h *hub.Hub) (api.Incident, error) {
 			var err error
 			answers, err = openAnswering(cfg, db, h, log)
@@ -235,7 +238,7 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 		return nil, errors.Join(err, port.Close(), socket.Close())
 	}
 	log.Info("hub", "listen", port.Addr().String(), "addresses", addresses, logkey.Path, cfg.Folder, "devices", h.Devices())
-	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg, port: listens.Port(), answers: answers}, nil
+	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg, port: listens.Port(), answers: answers, live: stream}, nil
 }
 
 // openKeys opens the hub's keys, or makes them at the first start. Keys that are
