@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 60s
 export GOFLAGS = -trimpath
 
-.PHONY: help build demo test check bench fuzz clean
+.PHONY: help build demo test check docs bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ check: ## formatting, vet, linters, module files
 	$(GO) mod verify >/dev/null
 	$(GO) mod tidy -diff
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+docs: ## write docs/reference anew, from the code
+	$(GO) test ./config ./api ./cmd/tocsin -run '^TestReference$$' -update
 
 bench: build ## measure against fail2ban, sshguard and grep; writes docs/perf.md
 	@scripts/need.sh bench

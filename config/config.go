@@ -63,14 +63,10 @@ type Log struct {
 	line    int
 }
 
-func (l *Log) field(key string) any {
-	switch key {
-	case "path":
-		return &l.Path
-	case "service":
-		return &l.Service
-	}
-	return nil
+// logKeys are the keys of a [[log]] table.
+var logKeys = []setting[Config]{
+	{"path", "file to read, such as \"/var/log/app/*.log\"; * and ? stand for any letters and any letter", func(c *Config) any { return &c.Logs[len(c.Logs)-1].Path }},
+	{"service", "the only service that writes it, as tocsin services names them; empty is a log of several", func(c *Config) any { return &c.Logs[len(c.Logs)-1].Service }},
 }
 
 // Default returns the configuration of an empty file.
@@ -103,7 +99,7 @@ var guardFile = schema[Config]{
 	settings: settings,
 	list:     "log",
 	item:     func(c *Config, line int) { c.Logs = append(c.Logs, Log{line: line}) },
-	field:    func(c *Config, key string) any { return c.Logs[len(c.Logs)-1].field(key) },
+	keys:     logKeys,
 	check:    checkGuard,
 }
 
@@ -139,7 +135,7 @@ var settings = []setting[Config]{
 	{"hub.mirror", "URL where the hub's signed lists are also to be had, for when the hub cannot be reached; empty is none", func(c *Config) any { return &c.Mirror }},
 
 	{"detect.fast_failures", "failures of one source in fast_within that lead to a block; 0 is off", func(c *Config) any { return &c.Detect.Fast.Count }},
-	{"detect.fast_within", "", func(c *Config) any { return &c.Detect.Fast.Within }},
+	{"detect.fast_within", "the time that fast_failures and person_fast_failures are counted in", func(c *Config) any { return &c.Detect.Fast.Within }},
 	{"detect.day_failures", "failures in 24 h that do", func(c *Config) any { return &c.Detect.Day.Count }},
 	{"detect.week_guesses", "guesses in 7 days that do: unknown or public names, or a second account", func(c *Config) any { return &c.Detect.Weekly.Count }},
 	{"detect.person_fast_failures", "failures in fast_within while all are on one real account: a person", func(c *Config) any { return &c.Detect.PersonFast.Count }},
@@ -147,7 +143,7 @@ var settings = []setting[Config]{
 	{"detect.day_probes", "connections in 24 h that never try to log in", func(c *Config) any { return &c.Detect.Probes.Count }},
 	{"detect.spray_sources", "sources on one account in 24 h that are an attack on it", func(c *Config) any { return &c.Detect.Spray.Count }},
 	{"detect.first_block", "length of a first block; each further one doubles", func(c *Config) any { return &c.Detect.First }},
-	{"detect.longest_block", "", func(c *Config) any { return &c.Detect.Longest }},
+	{"detect.longest_block", "the longest of them: no block by this device lasts longer", func(c *Config) any { return &c.Detect.Longest }},
 	{"detect.shared_block", "the longest of a source that somebody who belongs here still logs in from; 0 is longest_block", func(c *Config) any { return &c.Detect.Shared }},
 	{"detect.instant_accounts", "accounts that nobody honest uses: one failure is a decision", func(c *Config) any { return &c.Detect.Instant }},
 	{"detect.public_accounts", "account names that everybody knows", func(c *Config) any { return &c.Detect.Public }},

@@ -52,9 +52,7 @@ var hubFile = schema[Hub]{
 	item: func(c *Hub, line int) {
 		c.Incident.Recipients = append(c.Incident.Recipients, Recipient{line: line})
 	},
-	field: func(c *Hub, key string) any {
-		return c.Incident.Recipients[len(c.Incident.Recipients)-1].field(key)
-	},
+	keys:  recipientKeys,
 	check: func(r *reader[Hub]) { checkIncident(r); checkHub(r) },
 }
 

@@ -52,24 +52,19 @@ type Recipient struct {
 	line                            int
 }
 
-func (r *Recipient) field(key string) any {
-	switch key {
-	case "name":
-		return &r.Name
-	case "mail":
-		return &r.Mail
-	case "url":
-		return &r.URL
-	case "secret_file":
-		return &r.SecretFile
-	case "ca":
-		return &r.CA
-	case "plain":
-		return &r.Plain
-	case "kinds":
-		return &r.Kinds
-	}
-	return nil
+// recipientKeys are the keys of a [[notify]] table.
+var recipientKeys = []setting[Hub]{
+	{"name", "what people call it; each has its own", func(c *Hub) any { return &c.lastRecipient().Name }},
+	{"mail", "address that gets the messages; needs [mail]", func(c *Hub) any { return &c.lastRecipient().Mail }},
+	{"url", "or a webhook that gets them, signed", func(c *Hub) any { return &c.lastRecipient().URL }},
+	{"secret_file", "file of the secret that signs them, at least 16 bytes", func(c *Hub) any { return &c.lastRecipient().SecretFile }},
+	{"ca", "file of who vouches for the webhook's server, in PEM; empty is the system's", func(c *Hub) any { return &c.lastRecipient().CA }},
+	{"plain", "allow the webhook without TLS on another machine", func(c *Hub) any { return &c.lastRecipient().Plain }},
+	{"kinds", "kinds of messages, see notifications; empty is all", func(c *Hub) any { return &c.lastRecipient().Kinds }},
+}
+
+func (c *Hub) lastRecipient() *Recipient {
+	return &c.Incident.Recipients[len(c.Incident.Recipients)-1]
 }
 
 // DefaultIncident returns what an empty file means.

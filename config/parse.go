@@ -40,8 +40,8 @@ type schema[C any] struct {
 	settings []setting[C] // in the order of the sample file
 	list     string       // the only list of tables, if there is one
 	item     func(c *C, line int)
-	field    func(c *C, key string) any // of the last item; nil is not known
-	check    func(r *reader[C])         // what single values cannot tell
+	keys     []setting[C]       // of the last item of the list
+	check    func(r *reader[C]) // what single values cannot tell
 }
 
 // A setting is one key of a file.
@@ -146,13 +146,9 @@ func (r *reader[C]) value(table, key string, line int, v *unstable.Node) {
 		return // told at its table
 	}
 	if inList {
-		to = r.field(r.config, key)
+		to = find(r.keys, r.config, key)
 	} else {
-		for _, s := range r.settings {
-			if s.key == name {
-				to = s.at(r.config)
-			}
-		}
+		to = find(r.settings, r.config, name)
 		r.lines[name] = line
 	}
 	switch {
@@ -163,6 +159,16 @@ func (r *reader[C]) value(table, key string, line int, v *unstable.Node) {
 			r.fault(line, "%s: %v", name, err)
 		}
 	}
+}
+
+// find returns where the value of a key goes; nil is not known.
+func find[C any](list []setting[C], c *C, key string) any {
+	for _, s := range list {
+		if s.key == key {
+			return s.at(c)
+		}
+	}
+	return nil
 }
 
 // set stores the value of node v where to points.

@@ -47,6 +47,10 @@ func literal(v any) string {
 	case *string:
 		return fmt.Sprintf("%q", *v)
 	case *time.Duration:
+		const day = 24 * time.Hour
+		if *v > day && *v%day == 0 {
+			return fmt.Sprintf("%q", fmt.Sprint(int64(*v/day), "d"))
+		}
 		s := v.String() // 10m0s, 24h0m0s
 		s = strings.TrimSuffix(s, "0s")
 		if strings.HasSuffix(s, "h0m") {

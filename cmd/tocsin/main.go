@@ -36,28 +36,12 @@ const (
 // understood. It touches no globals, so tests call it as often as they like.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	understood := false
-	root := &cobra.Command{
-		Use:           "tocsin",
-		Short:         "One device sees the attack, every gate closes",
-		Long:          "Tocsin reads log-ins, recognises who guesses passwords and blocks them in the kernel.",
-		Version:       buildVersion(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		PersistentPreRun: func(*cobra.Command, []string) {
-			understood = true
-		},
-	}
+	root := rootCommand()
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetVersionTemplate("tocsin {{.Version}}\n")
-	root.AddCommand(
-		guardCommand(), scanCommand(), replayCommand(), servicesCommand(),
-		blockCommand(), unblockCommand(), allowCommand(), rulesCommand(), statusCommand(), sightingsCommand(),
-		enrollCommand(), devicesCommand(), passCommand(), keysCommand(), rulesetCommand(),
-	)
-	root.AddCommand(fullCommands()...)
 	cmd, err := root.ExecuteContextC(ctx)
 	var mistake usageError
 	switch {
@@ -71,6 +55,26 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	fmt.Fprintf(stderr, "tocsin: %v\n", err)
 	fmt.Fprintf(stderr, "usage: %s (see %s --help)\n", cmd.UseLine(), cmd.CommandPath())
 	return usage
+}
+
+// rootCommand returns the whole tree of commands.
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "tocsin",
+		Short:         "One device sees the attack, every gate closes",
+		Long:          "Tocsin reads log-ins, recognises who guesses passwords and blocks them in the kernel.",
+		Version:       buildVersion(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetVersionTemplate("tocsin {{.Version}}\n")
+	root.AddCommand(
+		guardCommand(), scanCommand(), replayCommand(), servicesCommand(),
+		blockCommand(), unblockCommand(), allowCommand(), rulesCommand(), statusCommand(), sightingsCommand(),
+		enrollCommand(), devicesCommand(), passCommand(), keysCommand(), rulesetCommand(),
+	)
+	root.AddCommand(fullCommands()...)
+	return root
 }
 
 // A usageError is a mistake in what was typed.
