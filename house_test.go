@@ -22,6 +22,7 @@ const module = "github.com/tocsin-io/tocsin"
 var tiers = [][]string{
 	{"."},               // 0 the words
 	{"internal/logkey"}, // 0 plumbing
+	{"internal/clock"},  // 0 what time it is, for a demo
 	{"internal/inotify", "internal/nflog", "internal/power", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet", "internal/testdisk"}, // 0
 	{"internal/testjournal"}, // 0
 	{"internal/window", "internal/accounts", "internal/nettable", "internal/addrspace"}, // 1 pure: bounded counts, names everybody knows, address → network, public or not

@@ -40,6 +40,7 @@ type Enrolment struct {
 	Model      string `json:"model,omitempty"`    // becomes the label "model"
 	Firmware   string `json:"firmware,omitempty"` // becomes the label "firmware"
 	Version    string `json:"version,omitempty"`  // of the guard
+	Invented   bool   `json:"invented,omitempty"` // its clock is a demo's
 }
 
 // An Enrolled is what a device is told once: who it is, and what to trust.

@@ -24,6 +24,7 @@ import (
 	"github.com/tocsin-io/tocsin/blocklist"
 	"github.com/tocsin-io/tocsin/detect"
 	"github.com/tocsin-io/tocsin/firewall"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/logsource"
@@ -62,8 +63,11 @@ type Deps struct {
 	Matcher *authlog.Matcher
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	// Clock is what its timers ring by; nil is the wall clock. Now and Steady follow
+	// from it where they are nil.
+	Clock   *clock.Clock
 	Now     func() time.Time
-	Steady  func() time.Duration // a clock that nobody sets; nil is the system's
+	Steady  func() time.Duration // a clock that nobody sets
 	Zone    *time.Location
 	Version string
 	User    string   // whom the guard runs as, for people
@@ -85,7 +89,7 @@ type Guard struct {
 	deps Deps
 	log  *slog.Logger
 
-	clock    clock
+	clock    settable
 	state    *state
 	detector *detect.Detector
 	list     *blocklist.List
@@ -124,12 +128,18 @@ type Guard struct {
 // New opens the state folder and puts every rule it remembers into force. It
 // fails if another guard holds the folder or the filter cannot enforce.
 func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
+	if deps.Now == nil {
+		deps.Now = deps.Clock.Now
+	}
+	if deps.Steady == nil {
+		deps.Steady = deps.Clock.Steady()
+	}
 	st, mem, warning, err := openState(cfg.State)
 	if err != nil {
 		return nil, err
 	}
 	g := &Guard{
-		cfg: cfg, deps: deps, log: deps.Log, clock: newClock(deps.Now, deps.Steady), state: st,
+		cfg: cfg, deps: deps, log: deps.Log, clock: newSettable(deps.Now, deps.Steady), state: st,
 		since: deps.Now(), metrics: newMetrics(deps.Metrics),
 		seen: make(chan seen, 1024), orders: make(chan func(context.Context)), drops: make(chan firewall.Drop, 256),
 		drifted: make(chan struct{}, 1), told: make(map[telling]time.Time), reload: make(chan reloading), restart: make(chan []Input, 1),

@@ -29,7 +29,7 @@ func (g *Guard) loop(ctx context.Context) error {
 	if g.deps.Ready != nil {
 		g.deps.Ready()
 	}
-	timer := time.NewTimer(time.Hour)
+	timer := g.deps.Clock.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		timer.Reset(g.untilNext())

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/authlog"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/logsource"
@@ -32,7 +33,7 @@ type parsers struct {
 	mu    sync.Mutex // guards the fields below
 	live  *authlog.Parser
 	back  *authlog.Parser
-	timer *time.Timer       // for attempts whose own line never comes
+	timer *clock.Timer      // for attempts whose own line never comes
 	trust tocsin.Provenance // of the newest line
 	zone  time.Duration     // by which stamps are off, other than 0
 	since time.Time         // when they were first so, without another zone in between
@@ -279,7 +280,7 @@ func (ps *parsers) watchEchoes(ctx context.Context, p *authlog.Parser) {
 	}
 	wait := max(due.Sub(ps.guard.deps.Now()), time.Millisecond)
 	if ps.timer == nil {
-		ps.timer = time.AfterFunc(wait, func() { ps.echoes(ctx) })
+		ps.timer = ps.guard.deps.Clock.AfterFunc(wait, func() { ps.echoes(ctx) })
 		return
 	}
 	ps.timer.Reset(wait)

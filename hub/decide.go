@@ -11,6 +11,7 @@ import (
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/blocklist"
 	"github.com/tocsin-io/tocsin/fleet"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/quorum"
 	"github.com/tocsin-io/tocsin/store"
@@ -25,7 +26,8 @@ type decider struct {
 	mind    *fleet.Fleet
 	publish func(ctx context.Context, now time.Time, changes []fleet.Scoped) error
 	pace    func() time.Duration // least time between two publications; nil is none
-	toldAt  time.Time            // of the last one
+	toldAt  time.Time            // of the last one, by the wall clock: it is the processor that rests
+	clock   *clock.Clock
 	now     func() time.Time
 	metrics *metrics
 
@@ -44,9 +46,9 @@ const (
 	lookAgain = time.Second // after the log could not be read
 )
 
-func newDecider(c fleet.Config, events store.Log, now func() time.Time, m *metrics, log *slog.Logger) *decider {
+func newDecider(c fleet.Config, events store.Log, clk *clock.Clock, now func() time.Time, m *metrics, log *slog.Logger) *decider {
 	return &decider{
-		log: log, events: events, mind: fleet.New(c), now: now, metrics: m,
+		log: log, events: events, mind: fleet.New(c), clock: clk, now: now, metrics: m,
 		nudge: make(chan []tocsin.Event, 256), behind: make(chan struct{}, 1), asks: make(chan func(time.Time)),
 		early: make(map[uint64]tocsin.Event),
 	}
@@ -150,6 +152,7 @@ func (d *decider) loop(ctx context.Context, reconcile func(context.Context, time
 	defer gap.stop()
 	defer later.stop()
 	defer whole.stop()
+	whole.on = d.clock
 	whole.set(reconcileEvery)
 	// What cannot be published now is found missing when all is compared.
 	again := func(err error) {
@@ -207,11 +210,14 @@ func (d *decider) loop(ctx context.Context, reconcile func(context.Context, time
 
 // An alarm rings once; setting one that is set changes nothing, so that it is not
 // put off by each further reason for it.
-type alarm struct{ timer *time.Timer }
+type alarm struct {
+	on    *clock.Clock // nil is the wall clock
+	timer *clock.Timer
+}
 
 func (a *alarm) set(wait time.Duration) {
 	if a.timer == nil {
-		a.timer = time.NewTimer(wait)
+		a.timer = a.on.NewTimer(wait)
 	}
 }
 
@@ -302,8 +308,8 @@ func (d *decider) told(ctx context.Context) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	d.toldAt = d.now()
-	return d.publish(ctx, d.toldAt, changes)
+	d.toldAt = time.Now()
+	return d.publish(ctx, d.now(), changes)
 }
 
 // rest returns how long the next publication has to wait.
@@ -312,7 +318,7 @@ func (d *decider) rest() time.Duration {
 		return 0
 	}
 	pace := d.pace()
-	if passed := d.now().Sub(d.toldAt); passed >= 0 && passed < pace {
+	if passed := time.Since(d.toldAt); passed >= 0 && passed < pace {
 		return pace - passed
 	}
 	return 0

@@ -54,7 +54,7 @@ func (l *memoryLog) Since(_ context.Context, after uint64) iter.Seq2[tocsin.Even
 // deciding runs a decider until the test ends.
 func deciding(t *testing.T, publish func([]fleet.Scoped) error, reconcile func() error) (*decider, *memoryLog) {
 	log := &memoryLog{}
-	d := newDecider(fleet.Config{Quorum: quorum.Default()}, log, time.Now, newMetrics(nil), slog.New(slog.DiscardHandler))
+	d := newDecider(fleet.Config{Quorum: quorum.Default()}, log, nil, time.Now, newMetrics(nil), slog.New(slog.DiscardHandler))
 	d.publish = func(_ context.Context, _ time.Time, c []fleet.Scoped) error { return publish(c) }
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

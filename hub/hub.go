@@ -30,6 +30,7 @@ import (
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/feed"
 	"github.com/tocsin-io/tocsin/fleet"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/internal/window"
@@ -76,7 +77,8 @@ type Deps struct {
 	Socket    net.Listener // Unix socket of this machine; nil is none
 	Log       *slog.Logger
 	Metrics   *prometheus.Registry
-	Now       func() time.Time
+	Clock     *clock.Clock     // what its timers ring by; nil is the wall clock
+	Now       func() time.Time // nil is what Clock shows
 	Version   string
 	Ready     func() // called once, when devices are served
 	// Pages are what anybody may read in a browser; see [api.Config].
@@ -116,6 +118,12 @@ type Hub struct {
 
 // New makes a hub of these parts and brings it to where its log says it is.
 func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
+	if deps.Now == nil {
+		deps.Now = deps.Clock.Now
+	}
+	if deps.Authority.Invented() != deps.Clock.Invented() {
+		return nil, fmt.Errorf("%w: the keys in %s are of the other kind: name another folder", keys.ErrInvented, cfg.Folder)
+	}
 	h := &Hub{cfg: cfg, deps: deps, log: deps.Log, since: deps.Now()}
 	m := newMetrics(deps.Metrics)
 	_, err := os.Stat(filepath.Join(cfg.Folder, restoredFile))
@@ -127,7 +135,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 	if err := seed(ctx, deps.Store, &cfg.Fleet.Quorum); err != nil {
 		return nil, err
 	}
-	h.decider = newDecider(cfg.Fleet, deps.Store, deps.Now, m, deps.Log)
+	h.decider = newDecider(cfg.Fleet, deps.Store, deps.Clock, deps.Now, m, deps.Log)
 	h.publisher = newPublisher(deps.Store, func() (ruleset.Signer, error) { return deps.Keys.Signer(deps.Now()) }, deps.Now, deps.Log)
 	secret, err := h.secret(ctx)
 	if err != nil {
@@ -311,9 +319,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		}},
 		{Name: "feed", Run: h.feed.Run},
 		{Name: "port", Run: port.Run},
-		{Name: "heartbeats", Run: h.publisher.heartbeats},
+		{Name: "heartbeats", Run: func(ctx context.Context) error { return h.publisher.heartbeats(ctx, h.deps.Clock) }},
 		{Name: "retention", Run: h.upkeep.retain},
-		{Name: "states", Run: h.registry.keep},
+		{Name: "states", Run: func(ctx context.Context) error { return h.registry.keep(ctx, h.deps.Clock) }},
 		{Name: "keys", Run: h.keys},
 		{Name: "api", Run: func(ctx context.Context) error { return serve(ctx, server, port.API(), h.deps.Socket) }},
 	}
@@ -358,7 +366,7 @@ func serve(ctx context.Context, server *http.Server, listeners ...net.Listener) 
 const keysEvery = time.Hour
 
 func (h *Hub) keys(ctx context.Context) error {
-	t := time.NewTicker(keysEvery)
+	t := h.deps.Clock.NewTicker(keysEvery)
 	defer t.Stop()
 	for {
 		if err := h.deps.Keys.Upkeep(h.deps.Now()); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/fleet"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/ruleset"
 	"github.com/tocsin-io/tocsin/store"
@@ -392,8 +393,8 @@ func (p *publisher) beat(ctx context.Context) error {
 // they show that something holds it back.
 const beatEvery = time.Minute
 
-func (p *publisher) heartbeats(ctx context.Context) error {
-	t := time.NewTicker(beatEvery)
+func (p *publisher) heartbeats(ctx context.Context, clk *clock.Clock) error {
+	t := clk.NewTicker(beatEvery)
 	defer t.Stop()
 	for {
 		select {

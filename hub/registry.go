@@ -19,6 +19,7 @@ import (
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/feed"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/keys"
 	"github.com/tocsin-io/tocsin/ruleset"
@@ -30,6 +31,7 @@ type Authority interface {
 	Device(request []byte, id tocsin.DeviceID, owner tocsin.OwnerID, now time.Time) ([]byte, error)
 	Renew(p keys.Peer, request []byte, now time.Time) ([]byte, error)
 	PEM() []byte
+	Invented() bool
 	Sum() [sha256.Size]byte
 }
 
@@ -116,6 +118,12 @@ func newID() tocsin.DeviceID {
 
 // Enrol implements [api.Enroller].
 func (r *registry) Enrol(ctx context.Context, e api.Enrolment, from netip.Addr) (api.Enrolled, error) {
+	switch {
+	case r.authority.Invented() && !e.Invented:
+		return api.Enrolled{}, api.Refuse(http.StatusForbidden, "this hub is tocsin demo's, whose time is invented: enrol the device with a real hub")
+	case e.Invented && !r.authority.Invented():
+		return api.Enrolled{}, api.Refuse(http.StatusForbidden, "the device is tocsin demo's, whose time is invented: this hub takes real devices only")
+	}
 	now := r.now()
 	d := tocsin.Device{ID: newID(), Name: e.Name, Enrolled: now, Labels: map[string]string{}}
 	if e.Model != "" {
@@ -191,8 +199,8 @@ func (r *registry) reported(ctx context.Context, s store.DeviceState) error {
 const statesEvery = 10 * time.Minute
 
 // keep writes down what connected devices have in force.
-func (r *registry) keep(ctx context.Context) error {
-	t := time.NewTicker(statesEvery)
+func (r *registry) keep(ctx context.Context, clk *clock.Clock) error {
+	t := clk.NewTicker(statesEvery)
 	defer t.Stop()
 	for {
 		select {

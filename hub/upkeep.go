@@ -197,7 +197,7 @@ const contactsKept = 14 * 24 * time.Hour
 
 // retain forgets what is older than it must be kept.
 func (u *upkeep) retain(ctx context.Context) error {
-	t := time.NewTicker(retainEvery)
+	t := u.hub.deps.Clock.NewTicker(retainEvery)
 	defer t.Stop()
 	for {
 		select {

@@ -20,6 +20,7 @@ import (
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/hub"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/keys"
 	"github.com/tocsin-io/tocsin/quorum"
 	"github.com/tocsin-io/tocsin/ruleset"
@@ -35,6 +36,8 @@ type world struct {
 	log    *slog.Logger
 	admin  *api.Client
 	stop   func() error
+
+	clock *clock.Clock // of hub and devices; nil is the wall clock, and now is asked
 
 	now  func() time.Time          // the hub's clock
 	hear func(*hub.Deps)           // who hears what is new
@@ -81,7 +84,10 @@ func (w *world) start() {
 	w.must(err)
 	folder := filepath.Join(w.folder, "keys")
 	authority, err := keys.OpenAuthority(folder)
-	if err != nil {
+	switch {
+	case err != nil && w.clock.Invented():
+		authority, err = keys.CreateInvented(folder, w.now())
+	case err != nil:
 		authority, err = keys.CreateAuthority(folder)
 	}
 	w.must(err)
@@ -98,7 +104,7 @@ func (w *world) start() {
 	w.must(err)
 	deps := hub.Deps{
 		Store: w.wrap(db), Authority: authority, Keys: repo, Listener: port, Socket: socket, Log: w.log,
-		Metrics: prometheus.NewRegistry(), Now: w.now, Version: "test",
+		Metrics: prometheus.NewRegistry(), Clock: w.clock, Now: w.now, Version: "test",
 	}
 	if w.hear != nil {
 		w.hear(&deps)
@@ -175,7 +181,10 @@ func (w *world) enlist(t api.TokenWish) *device {
 	token, err := w.admin.NewToken(w.t.Context(), t)
 	w.must(err)
 	d := &device{w: w, folder: filepath.Join(w.t.TempDir(), "device"), rules: map[string]tocsin.Rule{}, now: time.Now}
-	id, _, err := uplink.Enrol(w.t.Context(), d.folder, token.Token, uplink.About{Name: "nas", Model: "TS-999"})
+	if w.clock.Invented() {
+		d.now = w.now
+	}
+	id, _, err := uplink.Enrol(w.t.Context(), d.folder, token.Token, uplink.About{Name: "nas", Model: "TS-999", Clock: w.clock})
 	w.must(err)
 	d.id, d.next = id, tocsin.ID{Device: id, Boot: 1}
 	d.key = bytes.Repeat([]byte(id)[:1], 32)
@@ -193,7 +202,7 @@ func (d *device) by(now func() time.Time) {
 
 func (d *device) connect() {
 	d.w.t.Helper()
-	up, err := uplink.Open(uplink.Config{Folder: d.folder, Version: "test"}, d.w.log.With("at", d.id), d.now)
+	up, err := uplink.Open(uplink.Config{Folder: d.folder, Version: "test", Clock: d.w.clock}, d.w.log.With("at", d.id), d.now)
 	d.w.must(err)
 	d.up = up
 	ctx, cancel := context.WithCancel(context.Background())

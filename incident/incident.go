@@ -21,6 +21,7 @@ import (
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/dossier"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/mail"
@@ -100,7 +101,8 @@ type Deps struct {
 	Notify func(notify.Event)          // nil tells nobody
 	Test   func(context.Context) error // sends a test to everybody who is notified; nil is nobody
 	Log    *slog.Logger
-	Now    func() time.Time
+	Clock  *clock.Clock     // what its timers ring by; nil is the wall clock
+	Now    func() time.Time // nil is what Clock shows
 }
 
 // A Part judges and keeps cases. Make one with [New], then [Part.Run] it; its
@@ -126,8 +128,11 @@ type Part struct {
 
 // New returns a part that has judged nothing yet.
 func New(cfg Config, deps Deps) (*Part, error) {
-	if deps.Store == nil || deps.Fleet == nil || deps.Log == nil || deps.Now == nil {
-		return nil, errors.New("incident: a store, a fleet, a log and a clock are needed")
+	if deps.Store == nil || deps.Fleet == nil || deps.Log == nil {
+		return nil, errors.New("incident: a store, a fleet and a log are needed")
+	}
+	if deps.Now == nil {
+		deps.Now = deps.Clock.Now
 	}
 	if cfg.Keep <= 0 {
 		cfg.Keep = defaultKeep
@@ -175,7 +180,7 @@ const (
 )
 
 func (p *Part) judgeAlways(ctx context.Context) error {
-	t := time.NewTicker(p.cfg.Every)
+	t := p.deps.Clock.NewTicker(p.cfg.Every)
 	defer t.Stop()
 	for {
 		begun := p.deps.Now()
@@ -189,7 +194,7 @@ func (p *Part) judgeAlways(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(max(rest, share*p.deps.Now().Sub(begun))):
+		case <-p.deps.Clock.After(max(rest, share*p.deps.Now().Sub(begun))):
 		}
 		select {
 		case <-ctx.Done():
@@ -204,7 +209,7 @@ func (p *Part) judgeAlways(ctx context.Context) error {
 const answersEvery = time.Minute
 
 func (p *Part) readAlways(ctx context.Context) error {
-	t := time.NewTicker(answersEvery)
+	t := p.deps.Clock.NewTicker(answersEvery)
 	defer t.Stop()
 	for {
 		if err := p.readAnswers(ctx); err != nil && ctx.Err() == nil {

@@ -52,9 +52,43 @@ type Authority struct {
 
 const authorityFile = "authority.pem"
 
+// Names of authorities, for people; the second also says that the time is
+// invented.
+const (
+	authorityName = "tocsin hub"
+	inventedName  = "tocsin demo hub: its time is invented"
+)
+
 // CreateAuthority makes an authority and keeps it in dir. If there is one the
 // error is fs.ErrExist: to replace it is to enrol every device again.
 func CreateAuthority(dir string) (*Authority, error) {
+	return createAuthority(dir, authorityName, firstRelease)
+}
+
+// CreateInvented makes the authority of a demo, whose time is invented and begins
+// at that moment: no device believes it whose clock is not invented, too.
+func CreateInvented(dir string, begins time.Time) (*Authority, error) {
+	return createAuthority(dir, inventedName, begins.Add(-backdate))
+}
+
+// ErrInvented says that one side's time is invented and the other's is not.
+var ErrInvented = errors.New("one of the two is a demo")
+
+// Invented reports whether the authority is a demo's.
+func (a *Authority) Invented() bool { return a.cert.Subject.CommonName == inventedName }
+
+// fits refuses the hub of a demo where the clock is real, and the reverse.
+func (c *Clock) fits(authority *x509.Certificate) error {
+	switch invented := authority.Subject.CommonName == inventedName; {
+	case invented && !c.invented:
+		return fmt.Errorf("%w: this hub is tocsin demo's, whose time is invented: enrol this device with a real hub", ErrInvented)
+	case !invented && c.invented:
+		return fmt.Errorf("%w: this device is tocsin demo's, whose time is invented: it does not talk to a real hub", ErrInvented)
+	}
+	return nil
+}
+
+func createAuthority(dir, name string, begins time.Time) (*Authority, error) {
 	path := filepath.Join(dir, authorityFile)
 	if err := errors.Join(makeFolder(dir), absent(path)); err != nil {
 		return nil, err
@@ -65,14 +99,14 @@ func CreateAuthority(dir string) (*Authority, error) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber:          serial(),
-		Subject:               pkix.Name{CommonName: "tocsin hub"},
-		NotBefore:             firstRelease,
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             begins,
 		NotAfter:              noEnd,
 		IsCA:                  true,
 		MaxPathLenZero:        true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
-	}, &x509.Certificate{Subject: pkix.Name{CommonName: "tocsin hub"}}, key.Public(), key)
+	}, &x509.Certificate{Subject: pkix.Name{CommonName: name}}, key.Public(), key)
 	if err != nil {
 		return nil, err
 	}

@@ -33,8 +33,9 @@ func Built() time.Time {
 // over a restart. The wall clock itself is not kept: one that was wrong for a
 // day does no harm afterwards. A Clock is safe for concurrent use.
 type Clock struct {
-	wall  func() time.Time
-	built time.Time
+	wall     func() time.Time
+	built    time.Time
+	invented bool
 
 	mu    sync.Mutex // guards the fields below
 	floor time.Time
@@ -46,6 +47,15 @@ type Clock struct {
 func NewClock(wall func() time.Time, built, heard time.Time) *Clock {
 	return &Clock{wall: wall, built: built, floor: heard, since: wall()}
 }
+
+// NewInventedClock returns a clock over one that is invented, such as a demo's:
+// what is judged by it can only be of the same demo. See [CreateInvented].
+func NewInventedClock(now func() time.Time) *Clock {
+	return &Clock{wall: now, since: now(), invented: true}
+}
+
+// Possible reports whether a wall clock can be right: it is not before the build.
+func (c *Clock) Possible(wall time.Time) bool { return !wall.Before(c.built) }
 
 // Now returns the time to judge by.
 func (c *Clock) Now() time.Time {

@@ -228,6 +228,9 @@ func verifyHub(state tls.ConnectionState, sum [sha256.Size]byte, clock *Clock) (
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrHub, err)
 	}
+	if err := clock.fits(authority); err != nil {
+		return nil, err
+	}
 	clock.Learn(leaf.NotBefore)
 	if now := clock.Now(); now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
 		return nil, fmt.Errorf("the hub's certificate is for %s to %s, and it is %s here: set the clock of this machine, or of the hub",

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/durable"
 	"github.com/tocsin-io/tocsin/keys"
 )
@@ -23,6 +24,15 @@ var ErrNotEnrolled = errors.New("this device belongs to no hub: enrol it with to
 // About is what a device tells of itself when it enrols.
 type About struct {
 	Name, Model, Firmware, Version string
+	Clock                          *clock.Clock // nil is the wall clock
+}
+
+// judging returns the clock by which certificates and keys are judged.
+func judging(clk *clock.Clock, now func() time.Time, heard time.Time) *keys.Clock {
+	if clk.Invented() {
+		return keys.NewInventedClock(clk.Now)
+	}
+	return keys.NewClock(now, keys.Built(), heard)
 }
 
 // An enrolment is what is kept besides keys and certificates.
@@ -58,8 +68,7 @@ func Enrol(ctx context.Context, folder, token string, about About) (tocsin.Devic
 	if err != nil {
 		return "", "", err
 	}
-	clock := keys.NewClock(time.Now, keys.Built(), time.Time{})
-	conn, authority, err := t.Dial(ctx, clock, "http/1.1")
+	conn, authority, err := t.Dial(ctx, judging(about.Clock, time.Now, time.Time{}), "http/1.1")
 	if err != nil {
 		return "", "", err
 	}
@@ -69,6 +78,7 @@ func Enrol(ctx context.Context, folder, token string, about About) (tocsin.Devic
 	e, err := client.Enrol(ctx, api.Enrolment{
 		Secret: t.Secret.Text(), CSR: string(request), SealingKey: sealing.Public(),
 		Name: about.Name, Model: about.Model, Firmware: about.Firmware, Version: about.Version,
+		Invented: about.Clock.Invented(),
 	})
 	if err != nil {
 		return "", "", err

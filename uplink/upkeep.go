@@ -49,7 +49,7 @@ func (u *Uplink) upkeep(ctx context.Context, d Device) error {
 		if !has {
 			wait = keylessWait/2 + rand.N(keylessWait)
 		}
-		if !pause(ctx, wait) {
+		if !u.cfg.Clock.Sleep(ctx, wait) {
 			return ctx.Err()
 		}
 	}

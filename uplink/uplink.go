@@ -22,6 +22,7 @@ import (
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/feed"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/keys"
@@ -44,10 +45,11 @@ type Device interface {
 
 // Config is what an uplink is told.
 type Config struct {
-	Folder  string // of the enrolment
-	Version string // of the guard
-	Class   string // of the device, for its limits; "" is the usual
-	Mirror  string // URL of an export of the lists, where the hub cannot be reached
+	Folder  string       // of the enrolment
+	Version string       // of the guard
+	Class   string       // of the device, for its limits; "" is the usual
+	Mirror  string       // URL of an export of the lists, where the hub cannot be reached
+	Clock   *clock.Clock // nil is the wall clock
 }
 
 // An Uplink connects one device. Make one with [Open], then [Uplink.Run] it.
@@ -78,11 +80,14 @@ type Uplink struct {
 }
 
 // Open reads the enrolment in the folder. Without one the error is
-// [ErrNotEnrolled].
+// [ErrNotEnrolled]. Where the configuration names a clock, now is not asked.
 func Open(cfg Config, log *slog.Logger, now func() time.Time) (*Uplink, error) {
 	about, err := load(cfg.Folder)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Clock.Invented() {
+		now = cfg.Clock.Now
 	}
 	u := &Uplink{cfg: cfg, log: log, about: about, more: make(chan struct{}, 1), hub: about.Addresses[0], epochs: make(map[ruleset.Ref]uint64), wall: now}
 	if u.id, err = keys.OpenIdentity(cfg.Folder); err != nil {
@@ -94,7 +99,7 @@ func Open(cfg Config, log *slog.Logger, now func() time.Time) (*Uplink, error) {
 	if u.trust, err = keys.OpenTrust(cfg.Folder); err != nil {
 		return nil, err
 	}
-	u.clock = keys.NewClock(now, keys.Built(), about.Floor)
+	u.clock = judging(cfg.Clock, now, about.Floor)
 	var warning string
 	if u.spool, warning, err = spool.Open(filepath.Join(cfg.Folder, "spool"), spool.Limits{}, now()); err != nil {
 		return nil, err
@@ -344,7 +349,7 @@ func (u *Uplink) take(ctx context.Context, client *feed.Client, d Device, s rule
 // signature held when it says that it was made.
 func (u *Uplink) open(s ruleset.Sealed) (ruleset.Message, error) {
 	now := u.clock.Now()
-	if h, err := ruleset.Peek(s); err == nil && u.wall().Before(keys.Built()) && h.Created.After(now) {
+	if h, err := ruleset.Peek(s); err == nil && !u.clock.Possible(u.wall()) && h.Created.After(now) {
 		now = h.Created
 	}
 	return ruleset.Open(s, u.trust.Keys(now), now)

@@ -176,7 +176,7 @@ func (s *Source) readPiece(ctx context.Context, g gap, p piece, emit func(logsou
 		return &readError{err}
 	}
 	defer r.Close() //nolint:errcheck // read only
-	b := &backlog{gap: g, piece: p, r: r, emit: emit, prov: s.opt.Provenance}
+	b := &backlog{gap: g, piece: p, r: r, emit: emit, prov: s.opt.Provenance, now: s.opt.Now}
 	b.at = place{inode: p.inode, head: headOf(firstBytes(p.path)), at: p.changed}
 	if b.prov == tocsin.Attested && distrust(p.path, int(r.f.Fd()), s.opt.Owners) != "" {
 		b.prov = tocsin.Local
@@ -191,6 +191,7 @@ type backlog struct {
 	r     *Reader
 	emit  func(logsource.Line) error
 	prov  tocsin.Provenance
+	now   func() time.Time
 	at    place
 	lines logsource.Lines
 }
@@ -286,6 +287,6 @@ func (b *backlog) tell(line []byte, cut bool) error {
 	}
 	b.at.off = b.lines.Offset()
 	return b.emit(logsource.Line{
-		Text: line, Received: time.Now(), Provenance: b.prov, Cut: cut, Mark: b.gap.mark(b.at),
+		Text: line, Received: b.now(), Provenance: b.prov, Cut: cut, Mark: b.gap.mark(b.at),
 	})
 }

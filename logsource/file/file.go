@@ -45,6 +45,8 @@ type Options struct {
 	// Since makes a first start read back the file, and its rotated siblings
 	// changed since then; zero reads nothing back.
 	Since time.Time
+	// Now is when a line was received; nil is the wall clock.
+	Now func() time.Time
 }
 
 // A Source follows one path or pattern. Run it once.
@@ -61,6 +63,9 @@ var _ logsource.Source = (*Source)(nil)
 func New(path string, opt Options) *Source {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
 	}
 	if opt.Provenance != tocsin.Attested {
 		opt.Provenance = tocsin.Local

@@ -60,7 +60,7 @@ func newFollower(s *Source, path string, n *inotify.Instance, emit func(logsourc
 // start opens what is there and goes to its end. It returns what is to be read
 // back, and has emitted the marks of it all.
 func (f *follower) start() ([]gap, error) {
-	f.now = time.Now()
+	f.now = f.src.opt.Now()
 	if err := f.refresh(); err != nil {
 		return nil, err
 	}
@@ -142,7 +142,7 @@ func (f *follower) run(ctx context.Context) error {
 
 // handle acts on one batch of events.
 func (f *follower) handle(events []inotify.Event) error {
-	f.now = time.Now()
+	f.now = f.src.opt.Now()
 	look := false
 	clear(f.fresh)
 	for _, e := range events {
