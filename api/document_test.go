@@ -64,7 +64,7 @@ var mayTell = []string{
 // here.
 var mayHear = []string{
 	"sent", "after_boot", "after_counter", "device", "boot", "counter", // who says it, and when
-	"secret", "csr", "sealing_key", "name", "model", "firmware", "version", "note", // the device itself
+	"secret", "csr", "sealing_key", "name", "model", "firmware", "version", "note", "invented", // the device itself
 	"sightings", "source", "port", "service", "first", "last", "failures", "successes", "probes", "dropped", "provenance", "facts",
 	"accounts", "tag", "unknown", // names as the owner's tags
 	"clues", "at", "fact", "subject", "to", "digest", // what it noticed: subjects without names, evidence as a hash
