@@ -21,7 +21,7 @@ test: ## run every check and every test; as root also those with real kernels an
 	$(MAKE) check build
 	scripts/test.sh
 
-check: ## formatting, vet, linters, module files
+check: ## formatting, vet, linters, module files, the console
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not formatted:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags small ./cmd/tocsin
@@ -29,6 +29,7 @@ check: ## formatting, vet, linters, module files
 	$(GO) mod verify >/dev/null
 	$(GO) mod tidy -diff
 	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	scripts/console.sh
 
 docs: ## write docs/reference anew, from the code
 	$(GO) test ./config ./api ./cmd/tocsin -run '^TestReference$$' -update

@@ -42,6 +42,7 @@ var tiers = [][]string{
 	{"rdap", "mail", "notify"},                                                          // 5 adapters: whom to write to, letters, messages
 	{"feed/fanout"},                                                                     // 6 bytes to many connections
 	{"live"},                                                                            // 6 what happens, to many consoles
+	{"web"},                                                                             // 6 the console's pages, embedded
 	{"operator", "api", "feed"},                                                         // 6 protocols: the control socket, the hub's API, signed frames
 	{"api/apitest"},                                                                     // 6 what happened, in memory, for tests
 	{"config", "sim", "sim/incident", "sim/play", "sim/postbox", "uplink"},              // 7

@@ -1,0 +1,2 @@
+// moved says that the page came by a link: its heading takes the focus then.
+export const page = $state({ moved: false })
