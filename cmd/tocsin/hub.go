@@ -13,7 +13,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
@@ -23,6 +22,7 @@ import (
 	"github.com/tocsin-io/tocsin/config"
 	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/hub"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/durable"
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/internal/power"
@@ -95,7 +95,7 @@ func (f *hubFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	ready := make(chan struct{})
-	h, err := openHub(cmd.Context(), cfg, log, func() { close(ready) })
+	h, err := openHub(cmd.Context(), nil, cfg, log, func() { close(ready) })
 	if err != nil {
 		return err
 	}
@@ -169,8 +169,9 @@ type running struct {
 	live     *live.Stream // what consoles hear
 }
 
-// openHub opens or makes everything a hub needs in its folder.
-func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()) (r *running, err error) {
+// openHub opens or makes everything a hub needs in its folder. Its clock is the
+// wall clock unless it is a demo's.
+func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Logger, ready func()) (r *running, err error) {
 	var opened []func() error
 	shut := func() {
 		for i := len(opened) - 1; i >= 0; i-- {
@@ -184,7 +185,7 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 			shut()
 		}
 	}()
-	db, err := sqlite.Open(ctx, cfg.Folder, time.Now)
+	db, err := sqlite.Open(ctx, cfg.Folder, clk.Now)
 	var held *durable.LockedError
 	if errors.As(err, &held) {
 		return nil, fmt.Errorf("another hub runs on %s: %w", cfg.Folder, err)
@@ -193,7 +194,7 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 		return nil, fmt.Errorf("the hub's database in %s: %w", cfg.Folder, err)
 	}
 	opened = append(opened, db.Close)
-	authority, repository, err := openKeys(filepath.Join(cfg.Folder, "keys"), log)
+	authority, repository, err := openKeys(filepath.Join(cfg.Folder, "keys"), clk, log)
 	if err != nil {
 		return nil, err
 	}
@@ -226,10 +227,10 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 		Retain: cfg.Retain, Contacts: cfg.Contacts, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
 	}, hub.Deps{
 		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Log: log,
-		Metrics: registry, Now: time.Now, Version: buildVersion(), Ready: ready, Live: stream,
+		Metrics: registry, Clock: clk, Version: buildVersion(), Ready: ready, Live: stream,
 		Incident: func(h *hub.Hub) (api.Incident, error) {
 			var err error
-			answers, err = openAnswering(cfg, db, h, log)
+			answers, err = openAnswering(cfg, clk, db, h, log)
 			return answers.part, err
 		},
 		OnClues: func([]store.Clue) { answers.part.Look() },
@@ -243,7 +244,7 @@ func openHub(ctx context.Context, cfg config.Hub, log *slog.Logger, ready func()
 
 // openKeys opens the hub's keys, or makes them at the first start. Keys that are
 // there in part are damage, not a first start.
-func openKeys(folder string, log *slog.Logger) (*keys.Authority, *keys.Repository, error) {
+func openKeys(folder string, clk *clock.Clock, log *slog.Logger) (*keys.Authority, *keys.Repository, error) {
 	authority, err := keys.OpenAuthority(folder)
 	first := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !first {
@@ -251,14 +252,18 @@ func openKeys(folder string, log *slog.Logger) (*keys.Authority, *keys.Repositor
 	}
 	repository, err := keys.OpenRepository(folder)
 	if errors.Is(err, fs.ErrNotExist) && first {
-		repository, err = keys.CreateRepository(folder, time.Now())
+		repository, err = keys.CreateRepository(folder, clk.Now())
 		log.Warn("keys made and kept on this machine: whoever reads the folder can sign rules; tocsin keys offline moves the root to keys kept elsewhere", logkey.Path, folder)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("the hub's signing keys: %w: restore them from a backup", err)
 	}
 	if first { // last: what breaks off before begins again at the next start
-		if authority, err = keys.CreateAuthority(folder); err != nil {
+		make := keys.CreateAuthority
+		if clk.Invented() {
+			make = func(folder string) (*keys.Authority, error) { return keys.CreateInvented(folder, clk.Now()) }
+		}
+		if authority, err = make(folder); err != nil {
 			return nil, nil, fmt.Errorf("the hub's authority: %w", err)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/tocsin-io/tocsin/dossier"
 	"github.com/tocsin-io/tocsin/hub"
 	"github.com/tocsin-io/tocsin/incident"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/mail"
 	news "github.com/tocsin-io/tocsin/notify" // notify tells systemd here
@@ -33,9 +34,9 @@ type answering struct {
 }
 
 // openAnswering makes it of the hub's configuration.
-func openAnswering(cfg config.Hub, db incident.Store, h *hub.Hub, log *slog.Logger) (a answering, err error) {
+func openAnswering(cfg config.Hub, clk *clock.Clock, db incident.Store, h *hub.Hub, log *slog.Logger) (a answering, err error) {
 	in := cfg.Incident
-	deps := incident.Deps{Store: db, Fleet: h, Log: log, Now: time.Now}
+	deps := incident.Deps{Store: db, Fleet: h, Log: log, Clock: clk}
 	var notice news.MailFunc
 	if in.Mail.Server != "" {
 		sender, err := openMail(in.Mail)

@@ -39,7 +39,7 @@ func startHub(env *testscript.Env) error {
 	cfg.Folder, cfg.Socket = filepath.Join(env.WorkDir, "folder"), filepath.Join(env.WorkDir, "hub.sock")
 	cfg.Listen, cfg.Mirror = ":0", filepath.Join(env.WorkDir, "mirror")
 	ready := make(chan struct{})
-	r, err := openHub(ctx, cfg, slog.New(slog.DiscardHandler), func() { close(ready) })
+	r, err := openHub(ctx, nil, cfg, slog.New(slog.DiscardHandler), func() { close(ready) })
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func show(p netip.Prefix) string {
 	return p.String()
 }
 
-func clock(t time.Time) string { return t.Local().Format("01-02 15:04:05") }
+func stampOf(t time.Time) string { return t.Local().Format("01-02 15:04:05") }
 
 // span writes a duration in its two largest units.
 func span(d time.Duration) string {

@@ -28,7 +28,7 @@ func sightingsCommand() *cobra.Command {
 			fmt.Fprintln(tab, "SOURCE\tSERVICE\tFIRST\tLAST\tFAILED\tLET IN\tPROBES\tDROPPED\tACCOUNTS\tFACTS")
 			err := t.client().Sightings(cmd.Context(), func(s tocsin.Sighting) error {
 				_, err := fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%s\n", show(s.Source), s.Service,
-					clock(s.First), clock(s.Last), s.Failures, s.Successes, s.Probes, s.Dropped, len(s.Accounts), s.Facts)
+					stampOf(s.First), stampOf(s.Last), s.Failures, s.Successes, s.Probes, s.Dropped, len(s.Accounts), s.Facts)
 				return err
 			})
 			if err != nil {

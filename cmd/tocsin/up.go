@@ -56,7 +56,7 @@ func up(cmd *cobra.Command, g *guardFlags, hf *hubFlags) error {
 		return err
 	}
 	ready := make(chan struct{})
-	h, err := openHub(cmd.Context(), hcfg, log.With(logkey.Part, "hub"), func() { close(ready) })
+	h, err := openHub(cmd.Context(), nil, hcfg, log.With(logkey.Part, "hub"), func() { close(ready) })
 	if err != nil {
 		return err
 	}

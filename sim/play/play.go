@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"github.com/tocsin-io/tocsin/internal/clock"
 )
 
 // Bounds of the speed.
@@ -25,12 +27,14 @@ const (
 
 // A Config says what to play.
 type Config struct {
-	From     string         // folder that package sim/incident wrote
-	To       string         // folder to play into: empty, not there, or prepared
-	Speed    float64        // how many times as fast as it happened
-	Prepare  bool           // only make the folders and the logs of before the start
-	Zone     *time.Location // of stamps that name none: the guards'; nil is UTC
-	Now      func() time.Time
+	From     string                           // folder that package sim/incident wrote
+	To       string                           // folder to play into: empty, not there, or prepared
+	Speed    float64                          // how many times as fast as it happened
+	Prepare  bool                             // only make the folders and the logs of before the start
+	Zone     *time.Location                   // of stamps that name none: the guards'; nil is UTC
+	Clock    *clock.Clock                     // nil is the wall clock
+	Start    time.Time                        // by Clock, when it begins; zero is when it is played
+	Now      func() time.Time                 // nil is what Clock shows
 	Progress func(phase string, done, of int) // nil is nobody
 }
 
@@ -61,7 +65,7 @@ func (c Config) Check() (Config, error) {
 		c.Zone = time.UTC
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = c.Clock.Now
 	}
 	if c.Progress == nil {
 		c.Progress = func(string, int, int) {}
@@ -88,7 +92,7 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	defer f.close()
 	p := &player{c: c, story: s, folder: f, buffers: make([][]byte, len(s.logs))}
 	p.sum = Summary{Folder: c.To, Devices: len(s.devices), Logs: len(s.logs) - 1}
-	p.start = c.Now()
+	p.begins()
 	if !f.prepared {
 		if err := p.prepare(); err != nil {
 			return p.sum, err
@@ -100,11 +104,18 @@ func Run(ctx context.Context, c Config) (Summary, error) {
 	if err := f.begin(); err != nil {
 		return p.sum, err
 	}
-	p.start = c.Now()
+	p.begins()
 	p.sum.Start, p.sum.Speed = p.start.UTC(), c.Speed
 	err = p.play(ctx)
 	p.sum.End = c.Now().UTC()
 	return p.sum, err
+}
+
+// begins notes when the incident begins.
+func (p *player) begins() {
+	if p.start = p.c.Start; p.start.IsZero() {
+		p.start = p.c.Now()
+	}
 }
 
 // A player is an incident on its way.
@@ -132,7 +143,7 @@ func (p *player) moved(at time.Time) time.Time {
 const together = 20 * time.Millisecond
 
 func (p *player) play(ctx context.Context) error {
-	t := time.NewTimer(0)
+	t := p.c.Clock.NewTimer(0)
 	defer t.Stop()
 	for done := 0; ; {
 		select {
@@ -149,7 +160,7 @@ func (p *player) play(ctx context.Context) error {
 		if done == len(p.items) {
 			return nil
 		}
-		t.Reset(max(together, p.moved(p.at(done)).Sub(p.c.Now())))
+		t.Reset(max(p.c.Clock.Scaled(together), p.moved(p.at(done)).Sub(p.c.Now())))
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/tocsin-io/tocsin/authlog"
 	"github.com/tocsin-io/tocsin/contact"
 	"github.com/tocsin-io/tocsin/flows/zeek"
+	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/sim/incident"
 	"github.com/tocsin-io/tocsin/sim/play"
 )
@@ -322,5 +323,37 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := play.Run(t.Context(), play.Config{From: whole, To: other, Speed: 0}); err == nil {
 		t.Error("a speed of 0 is taken")
+	}
+}
+
+// TestAtItsOwnTime plays by an invented clock that shows the time at which the
+// incident happened: every line says what it said.
+func TestAtItsOwnTime(t *testing.T) {
+	dir, live := invent(t), filepath.Join(t.TempDir(), "live")
+	truth, err := incident.ReadTruth(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clk := clock.New(clock.State{Shows: truth.Start.Add(-time.Hour), Speed: 50_000})
+	s, err := play.Run(t.Context(), play.Config{From: dir, To: live, Speed: 1, Clock: clk, Start: truth.Start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Start.Equal(truth.Start) || s.End.Before(truth.End.Add(-5*time.Minute)) {
+		t.Errorf("played from %v to %v", s.Start, s.End)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "devices", "*", "auth.log"))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		was, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is, err := os.ReadFile(filepath.Join(live, filepath.Base(filepath.Dir(name)), "auth.log"))
+		if err != nil || !bytes.Equal(was, is) {
+			t.Errorf("%s is not what it was: %v", name, err)
+		}
 	}
 }
