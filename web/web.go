@@ -43,11 +43,8 @@ type file struct {
 
 // Handler serves the console below [Folder]. An address that is no file is a page
 // of the console, and gets index.html.
-func Handler() (http.Handler, error) {
-	files, err := read()
-	if err != nil {
-		return nil, err
-	}
+func Handler() http.Handler {
+	files := read()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -80,7 +77,7 @@ func Handler() (http.Handler, error) {
 			h.Set("Cache-Control", "no-store")
 		}
 		f.serve(w, r)
-	}), nil
+	})
 }
 
 func (f *file) serve(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +119,8 @@ var kinds = map[string]string{
 	".svg": "image/svg+xml", ".woff2": "font/woff2", ".png": "image/png", ".json": "application/json",
 }
 
-func read() (map[string]*file, error) {
+// read packs every file. What is embedded is there: an error is the program's own.
+func read() map[string]*file {
 	files := map[string]*file{}
 	err := fs.WalkDir(dist, "dist", func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -137,30 +135,24 @@ func read() (map[string]*file, error) {
 		if f.kind == "" {
 			f.kind = mime.TypeByExtension(path.Ext(p))
 		}
-		if f.packed, err = pack(b); err != nil {
-			return err
-		}
+		f.packed = pack(b)
 		files[strings.TrimPrefix(p, "dist/")] = f
 		return nil
 	})
-	return files, err
+	if err != nil {
+		panic(err)
+	}
+	return files
 }
 
 // pack returns b by gzip, or nil if that is not shorter by a tenth.
-func pack(b []byte) ([]byte, error) {
+func pack(b []byte) []byte {
 	var out bytes.Buffer
-	z, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := z.Write(b); err != nil {
-		return nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, err
-	}
+	z, _ := gzip.NewWriterLevel(&out, gzip.BestCompression) // the level is one that there is
+	_, _ = z.Write(b)                                       // a buffer takes everything
+	_ = z.Close()
 	if out.Len() > len(b)*9/10 {
-		return nil, nil
+		return nil
 	}
-	return out.Bytes(), nil
+	return out.Bytes()
 }

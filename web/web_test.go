@@ -14,10 +14,6 @@ import (
 
 func ask(t *testing.T, method, address, encoding, match string) *http.Response {
 	t.Helper()
-	h, err := Handler()
-	if err != nil {
-		t.Fatal(err)
-	}
 	r := httptest.NewRequest(method, address, nil)
 	if encoding != "" {
 		r.Header.Set("Accept-Encoding", encoding)
@@ -26,7 +22,7 @@ func ask(t *testing.T, method, address, encoding, match string) *http.Response {
 		r.Header.Set("If-None-Match", match)
 	}
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
+	Handler().ServeHTTP(w, r)
 	return w.Result()
 }
 

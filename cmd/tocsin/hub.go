@@ -233,6 +233,7 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 			answers, err = openAnswering(cfg, clk, db, h, log)
 			return answers.part, err
 		},
+		Pages:   hubPages(),
 		OnClues: func([]store.Clue) { answers.part.Look() },
 	})
 	if err != nil {

@@ -1,0 +1,18 @@
+//go:build !small
+
+package main
+
+import (
+	"net/http"
+
+	"github.com/tocsin-io/tocsin/web"
+)
+
+// hubPages are what a hub shows to anybody with a browser, by folder: they hold no
+// data of its own.
+func hubPages() map[string]http.Handler {
+	return map[string]http.Handler{
+		web.Folder: web.Handler(),
+		"/{$}":     http.RedirectHandler(web.Folder, http.StatusFound),
+	}
+}
