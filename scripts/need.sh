@@ -6,7 +6,7 @@ set -eu
 
 packages() {
 	case $1 in
-	test) echo nftables iptables openssh-server openssh-client sshpass vsftpd samba smbclient nginx-light \
+	test) echo nftables iptables openssh-server openssh-client sshpass vsftpd samba smbclient nginx-light chromium \
 		curl iproute2 util-linux systemd bsdutils gcc libc6-dev procps ;;
 	demo) echo nftables openssh-server openssh-client sshpass systemd passwd util-linux ;;
 	bench) echo nftables iptables fail2ban sshguard python3-systemd python3-pyinotify grep time ;;
