@@ -24,7 +24,7 @@ var tiers = [][]string{
 	{"internal/logkey"}, // 0 plumbing
 	{"internal/clock"},  // 0 what time it is, for a demo
 	{"internal/inotify", "internal/nflog", "internal/power", "internal/run", "internal/sockcut", "internal/durable", "internal/testnet", "internal/testdisk"}, // 0
-	{"internal/testjournal"}, // 0
+	{"internal/testjournal", "ledger"},                                                  // 0, and 1 pure: what operators did
 	{"internal/window", "internal/accounts", "internal/nettable", "internal/addrspace"}, // 1 pure: bounded counts, names everybody knows, address → network, public or not
 	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"},   // 1 pure
 	{"contact", "compromise", "takedown"},                                               // 1 pure: flows summed up; label and assess; cases and their clock
@@ -40,7 +40,7 @@ var tiers = [][]string{
 	{"store/sqlite", "keys", "spool"},                                                   // 5 adapters
 	{"flows/zeek", "flows/conntrack", "footprints"},                                     // 5 adapters: what devices open, and what is changed on them
 	{"rdap", "mail", "notify"},                                                          // 5 adapters: whom to write to, letters, messages
-	{"feed/fanout"},                                                                     // 6 bytes to many connections
+	{"feed/fanout", "signin"},                                                           // 6 bytes to many connections; who signs in
 	{"live"},                                                                            // 6 what happens, to many consoles
 	{"web"},                                                                             // 6 the console's pages, embedded
 	{"operator", "api", "feed"},                                                         // 6 protocols: the control socket, the hub's API, signed frames
@@ -54,7 +54,7 @@ var tiers = [][]string{
 // only what pureStd lists: no clock, no files, no sockets, no log.
 var (
 	pure = []string{
-		".", "internal/window", "internal/accounts", "internal/nettable", "internal/addrspace", "authlog", "sighting", "blocklist",
+		".", "internal/window", "internal/accounts", "internal/nettable", "internal/addrspace", "ledger", "authlog", "sighting", "blocklist",
 		"ruleset", "firewall", "logsource", "store", "contact", "compromise", "takedown", "controller", "detect", "quorum", "campaign",
 		"bulletin", "watch", "fleet", "replay",
 	}

@@ -36,8 +36,10 @@ func asError(err error) (*Error, bool) {
 	case errors.Is(err, store.ErrFull):
 		return &Error{Status: http.StatusInsufficientStorage, Text: store.ErrFull.Error(), RetryAfter: 10 * time.Second}, false
 	}
-	if e := ofIncident(err); e != nil {
-		return e, true
+	for _, known := range []func(error) *Error{ofIncident, ofSignIn} {
+		if e := known(err); e != nil {
+			return e, true
+		}
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &Error{Status: http.StatusServiceUnavailable, Text: "the hub took too long: try again later", RetryAfter: 10 * time.Second}, false
@@ -68,7 +70,7 @@ func writeError(w http.ResponseWriter, e *Error) {
 	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="tocsin"`)
 	}
-	writeJSON(w, e.Status, errorBody{e.Text, e.Index})
+	writeJSON(w, e.Status, errorBody{e.Text, e.Index, e.First})
 }
 
 // writeJSON answers with v. An answer that could not be written is the asker's

@@ -15,6 +15,7 @@ type Error struct {
 	Text       string        // for whoever asked
 	Index      *int          // which item of a batch was refused; the whole batch was
 	RetryAfter time.Duration // not before; 0 says nothing
+	First      bool          // nobody has an account yet: the hub's machine has a link for the first
 }
 
 func (e *Error) Error() string { return e.Text }
@@ -43,4 +44,5 @@ func Refuse(status int, format string, args ...any) *Error {
 type errorBody struct {
 	Error string `json:"error"`
 	Index *int   `json:"index,omitempty"`
+	First bool   `json:"first,omitempty"`
 }

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/ledger"
+	"github.com/tocsin-io/tocsin/signin"
 	"github.com/tocsin-io/tocsin/store"
 )
 
@@ -38,14 +41,16 @@ var answered any = new(int)
 
 // A call is one request under way.
 type call struct {
-	w     http.ResponseWriter
-	r     *http.Request
-	at    time.Time
-	from  netip.Addr
-	peer  Peer   // of a device
-	by    string // name of a person or program
-	role  who
-	begun bool // part of the answer is out
+	w      http.ResponseWriter
+	r      *http.Request
+	at     time.Time
+	from   netip.Addr
+	peer   Peer   // of a device
+	by     string // name of a person or program
+	how    string // by which way it is known: see package ledger
+	role   who
+	signed *signin.Person // who signed in with a password; nil is nobody
+	begun  bool           // part of the answer is out
 
 	ends <-chan struct{} // closed once this person is signed out; nil is never
 }
@@ -59,7 +64,7 @@ func Routes() (list []string) {
 }
 
 func (a *API) routes() []route {
-	return append(a.incidentRoutes(), []route{
+	return slices.Concat(a.incidentRoutes(), a.sessionRoutes(), []route{
 		{"POST /v1/enroll", anybody, a.enrol, false},
 		{"POST /v1/renew", renewing, a.renew, false},
 		{"POST /v1/sightings", device, a.ingest, false},
@@ -102,7 +107,7 @@ func (a *API) routes() []route {
 		{"GET /healthz", anybody, a.health, false},
 		{"GET /readyz", anybody, a.ready, false},
 		{"GET /metrics", viewer, a.mounted(a.Metrics), true},
-	}...)
+	})
 }
 
 // incidentRoutes are those of a hub that answers what happened.
@@ -196,16 +201,16 @@ func (a *API) admitDevice(c *call, need who) error {
 
 func (a *API) admitPerson(c *call) error {
 	if uid, ok := c.r.Context().Value(uidKey{}).(uint32); ok && a.Admin(uid) {
-		c.by, c.role = userName(uid), admin
+		c.by, c.how, c.role = userName(uid), ledger.Socket, admin
 		return nil
+	}
+	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
+	if token == "" || !strings.EqualFold(scheme, "Bearer") {
+		return a.admitSigned(c)
 	}
 	source := tocsin.SourcePrefix(c.from)
 	if wait := a.refusals.wait(source, c.at); wait > 0 {
 		return &Error{Status: http.StatusTooManyRequests, Text: "too many wrong tokens from there: wait", RetryAfter: wait}
-	}
-	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
-	if token == "" || !strings.EqualFold(scheme, "Bearer") {
-		return Refuse(http.StatusUnauthorized, "say who you are: send an API token (Authorization: Bearer), or use the hub's socket as root")
 	}
 	hash := HashAccess(token)
 	access, err := a.Accesses.Access(c.r.Context(), hash)
@@ -221,13 +226,19 @@ func (a *API) admitPerson(c *call) error {
 			a.Log.Warn("use of an API token not noted", logkey.User, access.Name, logkey.Err, err)
 		}
 	}
-	c.by = access.Name
+	c.by, c.how, c.role = access.Name, ledger.Token, whoOf(access.Role)
+	return nil
+}
+
+// whoOf returns what somebody of a role may do; none that is not known may
+// anything.
+func whoOf(r store.Role) who {
 	for _, role := range []who{viewer, analyst, admin} {
-		if roleOf(role) == access.Role {
-			c.role = role
+		if roleOf(role) == r {
+			return role
 		}
 	}
-	return nil
+	return anybody
 }
 
 // usedEvery is how exactly the last use of an API token is known.

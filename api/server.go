@@ -17,6 +17,7 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/signin"
 )
 
 const (
@@ -45,7 +46,8 @@ type Config struct {
 	Passes   Passes
 	Upkeep   Upkeep
 	Keys     Keykeeper
-	Incident Incident // nil: what happened is not served here
+	Incident Incident     // nil: what happened is not served here
+	SignIn   *signin.Desk // nil: nobody signs in here with a password
 
 	Feed    http.Handler // answers GET /v1/feed to devices
 	Live    http.Handler // answers GET /v1/live to viewers; nil: nothing is told as it happens
@@ -59,6 +61,10 @@ type Config struct {
 	Burst float64 // sightings that it may send at once, after a time off; 0 is 20,000
 	Busy  int     // batches decoded and committed at a time; 0 is 64
 
+	Version  string   // of the program
+	Demo     bool     // what is shown is invented
+	Consoles []string // where browsers find the console, such as "https://192.0.2.1:7443"
+
 	Log *slog.Logger     // nil is none
 	Now func() time.Time // nil is the clock
 }
@@ -68,6 +74,7 @@ type Config struct {
 type API struct {
 	Config
 	mux       *http.ServeMux
+	cross     *http.CrossOriginProtection
 	sightings *limiter[tocsin.DeviceID]
 	clues     *limiter[tocsin.DeviceID]
 	contacts  *limiter[tocsin.DeviceID]
@@ -107,7 +114,7 @@ func New(c Config) *API {
 	}
 	const sources = 1 << 16 // an attacker chooses the addresses
 	a := &API{
-		Config: c, mux: http.NewServeMux(), busy: make(chan struct{}, c.Busy),
+		Config: c, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), busy: make(chan struct{}, c.Busy),
 		sightings: newLimiter[tocsin.DeviceID](c.Rate, c.Burst, 1<<20),
 		clues:     newLimiter[tocsin.DeviceID](c.Rate/clueShare, c.Burst/clueShare, 1<<20),
 		contacts:  newLimiter[tocsin.DeviceID](c.Rate/contactShare, c.Burst/contactShare, 1<<20),
@@ -171,7 +178,11 @@ func userName(uid uint32) string {
 
 // ServeHTTP answers one request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	secure(w.Header())
+	secure(w.Header(), r)
+	if err := a.cross.Check(r); err != nil {
+		writeError(w, Refuse(http.StatusForbidden, "another site's page asked for this: open the hub's own console"))
+		return
+	}
 	if _, pattern := a.mux.Handler(r); pattern == "" {
 		a.lost(w, r)
 		return
@@ -180,12 +191,14 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // secure sets what makes browsers and caches careful.
-func secure(h http.Header) {
+func secure(h http.Header, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", contentPolicy)
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Strict-Transport-Security", "max-age=31536000")
+	if r.TLS != nil && !isLocal(r.Host) { // one name of this machine serves plain HTTP on another port
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 }
@@ -229,6 +242,7 @@ func (a *API) handler(rt route) http.Handler {
 		c := &call{w: w, r: r, at: a.Now(), from: remote(r)}
 		answer, err := any(nil), a.admit(c, rt.who)
 		if err == nil {
+			defer a.hold(c, rt)()
 			answer, err = rt.do(c)
 		}
 		switch {

@@ -17,6 +17,7 @@ type Hub struct {
 	Group     string   // whose members may use it besides root and the hub's user
 	Metrics   string   // address that serves Prometheus metrics without a token; "" is none
 	User      string   // whom a hub started by root becomes; "" is tocsin if there is one
+	Console   string   // address of this machine alone that serves the console by plain HTTP; "" is none
 
 	Retain   time.Duration // how long sightings and clues are kept
 	Contacts time.Duration // how long contacts are kept
@@ -33,7 +34,7 @@ type Hub struct {
 func DefaultHub() Hub {
 	return Hub{
 		Folder: "/var/lib/tocsin-hub", Listen: ":7443", Retain: 30 * 24 * time.Hour, Contacts: 14 * 24 * time.Hour,
-		Policy: quorum.Default(), Incident: DefaultIncident(),
+		Console: "127.0.0.1:7480", Policy: quorum.Default(), Incident: DefaultIncident(),
 	}
 }
 
@@ -46,7 +47,7 @@ func ParseHub(b []byte) (Hub, error) {
 }
 
 var hubFile = schema[Hub]{
-	tables:   append([]string{"hub", "never_block", "policy"}, incidentTables...),
+	tables:   append([]string{"hub", "console", "never_block", "policy"}, incidentTables...),
 	settings: append(hubSettings, incidentSettings...),
 	list:     "notify",
 	item: func(c *Hub, line int) {
@@ -68,6 +69,8 @@ var hubSettings = []setting[Hub]{
 	{"hub.retain", "how long sightings, and what devices noticed about themselves, are kept", func(c *Hub) any { return &c.Retain }},
 	{"hub.retain_contacts", "how long it is kept which destinations devices contacted", func(c *Hub) any { return &c.Contacts }},
 	{"hub.mirror", "folder that the signed lists are also written to, for a web server or CDN; empty is none", func(c *Hub) any { return &c.Mirror }},
+
+	{"console.listen", "address of this machine alone where its browsers find the console by plain HTTP; empty is none", func(c *Hub) any { return &c.Console }},
 
 	{"never_block.allow", "addresses and prefixes that are blocked at nobody's", func(c *Hub) any { return &c.Allow }},
 
@@ -101,6 +104,9 @@ func checkHub(r *reader[Hub]) {
 	if !strings.Contains(c.Listen, ":") {
 		r.fault(r.lines["hub.listen"], `hub.listen: %q has no port: write ":7443" or "192.0.2.1:7443"`, c.Listen)
 	}
+	if c.Console != "" && !isLoopback(c.Console) {
+		r.fault(r.lines["console.listen"], `console.listen: %q is not of this machine alone: write "127.0.0.1:7480" or "[::1]:7480", or "" for none; other machines find the console at hub.listen, by TLS`, c.Console)
+	}
 	for _, a := range c.Addresses {
 		if !strings.Contains(a, ":") || strings.ContainsAny(a, "/ ") {
 			r.fault(r.lines["hub.addresses"], `hub.addresses: %q is not host:port`, a)
@@ -119,6 +125,13 @@ func checkHub(r *reader[Hub]) {
 			r.fault(0, "%v", err)
 		}
 	}
+}
+
+// isLoopback reports whether an address with a port can be reached from its own
+// machine only.
+func isLoopback(listen string) bool {
+	a, err := netip.ParseAddrPort(strings.Replace(listen, "localhost:", "127.0.0.1:", 1))
+	return err == nil && a.Addr().Unmap().IsLoopback()
 }
 
 // SampleHub returns a file that sets every key of the hub to its default,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -62,7 +63,7 @@ allow = ["0.0.0.0/0"]
 		`line 5: hub.group: write it in quotes: "7"`,
 		`line 6: hub.retain_contacts: 1m0s is less than 1h: nothing would be found in them`,
 		`line 7: [[log]] is not known: the only list of tables is [[notify]]`,
-		`line 9: [guard] is not known: the tables are [hub], [never_block], [policy], [incident], [mail], [rdap], [notifications] and [[notify]]`,
+		`line 9: [guard] is not known: the tables are [hub], [console], [never_block], [policy], [incident], [mail], [rdap], [notifications] and [[notify]]`,
 		`line 11: policy.witnes_owners is not known: did you mean policy.witness_owners?`,
 		`line 13: never_block.allow: 0.0.0.0/0 is wider than /8: nothing would be blocked any more`,
 	}
@@ -180,5 +181,22 @@ url = "https://chat.example.net/hook"
 	}
 	if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The console by plain HTTP is for the machine itself.
+func TestConsoleListensHereOnly(t *testing.T) {
+	for listen, good := range map[string]bool{
+		"": true, "127.0.0.1:7480": true, "127.8.9.10:1": true, "[::1]:7480": true, "localhost:7480": true, "[::ffff:127.0.0.1]:80": true,
+		":7480": false, "0.0.0.0:7480": false, "[::]:7480": false, "192.0.2.1:7480": false, "localhost": false, "127.0.0.1": false,
+		"localhost.example.org:7480": false,
+	} {
+		_, err := ParseHub(fmt.Appendf(nil, "[console]\nlisten = %q\n", listen))
+		if (err == nil) != good {
+			t.Errorf("%q: got %v", listen, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "line 2: console.listen: ") {
+			t.Errorf("%q: got %v", listen, err)
+		}
 	}
 }

@@ -38,6 +38,7 @@ import (
 	"github.com/tocsin-io/tocsin/live"
 	"github.com/tocsin-io/tocsin/quorum"
 	"github.com/tocsin-io/tocsin/ruleset"
+	"github.com/tocsin-io/tocsin/signin"
 	"github.com/tocsin-io/tocsin/store"
 )
 
@@ -66,6 +67,10 @@ type Store interface {
 	store.Coverage
 	store.Records
 	store.Upkeep
+	store.Users
+	store.Sessions
+	store.Invitations
+	store.Ledger
 }
 
 // Deps are what a hub works with.
@@ -75,6 +80,7 @@ type Deps struct {
 	Keys      *keys.Repository
 	Listener  net.Listener // TCP: devices, people and programs
 	Socket    net.Listener // Unix socket of this machine; nil is none
+	Console   net.Listener // TCP, of this machine alone: people by plain HTTP; nil is none
 	Log       *slog.Logger
 	Metrics   *prometheus.Registry
 	Clock     *clock.Clock     // what its timers ring by; nil is the wall clock
@@ -113,6 +119,7 @@ type Hub struct {
 	upkeep    *upkeep
 	feed      *feed.Server
 	api       *api.API
+	desk      *signin.Desk
 	restored  bool
 }
 
@@ -160,6 +167,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 		onClues: deps.OnClues, onContacts: deps.OnContacts,
 	}
 	h.upkeep = &upkeep{hub: h}
+	if h.desk, err = signin.New(ctx, signin.Config{Store: deps.Store, Now: deps.Now, Log: deps.Log}); err != nil {
+		return nil, err
+	}
 	var answers api.Incident
 	if deps.Incident != nil {
 		if answers, err = deps.Incident(h); err != nil {
@@ -204,7 +214,8 @@ func (h *Hub) newAPI(answers api.Incident) *api.API {
 		Feed:     h.feed.Poll(h.follower),
 		Metrics:  promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
 		Pages:    h.deps.Pages,
-		Log:      h.log, Now: h.deps.Now,
+		SignIn:   h.desk, Consoles: h.Consoles(), Version: h.deps.Version,
+		Log: h.log, Now: h.deps.Now,
 	}
 	if h.deps.Live != nil {
 		c.Live = h.deps.Live
@@ -324,6 +335,11 @@ func (h *Hub) Run(ctx context.Context) error {
 		{Name: "states", Run: func(ctx context.Context) error { return h.registry.keep(ctx, h.deps.Clock) }},
 		{Name: "keys", Run: h.keys},
 		{Name: "api", Run: func(ctx context.Context) error { return serve(ctx, server, port.API(), h.deps.Socket) }},
+	}
+	if h.deps.Console != nil {
+		local := h.api.Server()
+		local.Handler = h.api.Local()
+		parts = append(parts, run.Part{Name: "console", Run: func(ctx context.Context) error { return serve(ctx, local, h.deps.Console) }})
 	}
 	if h.cfg.Mirror != "" {
 		parts = append(parts, run.Part{Name: "mirror", Run: h.mirror})

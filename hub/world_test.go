@@ -33,6 +33,9 @@ type world struct {
 	t      *testing.T
 	folder string
 	addr   string
+	local  string // where the console is, by plain HTTP
+	hub    *hub.Hub
+	ca     []byte // PEM
 	log    *slog.Logger
 	admin  *api.Client
 	stop   func() error
@@ -102,8 +105,11 @@ func (w *world) start() {
 	path := filepath.Join(w.t.TempDir(), "hub.sock")
 	socket, err := net.Listen("unix", path)
 	w.must(err)
+	console, err := net.Listen("tcp", "127.0.0.1:0")
+	w.must(err)
+	w.local = "http://" + console.Addr().String()
 	deps := hub.Deps{
-		Store: w.wrap(db), Authority: authority, Keys: repo, Listener: port, Socket: socket, Log: w.log,
+		Store: w.wrap(db), Authority: authority, Keys: repo, Listener: port, Socket: socket, Console: console, Log: w.log,
 		Metrics: prometheus.NewRegistry(), Clock: w.clock, Now: w.now, Version: "test",
 	}
 	if w.hear != nil {
@@ -114,6 +120,7 @@ func (w *world) start() {
 		Addresses: []string{w.addr}, Names: []string{"127.0.0.1"}, Retain: 30 * 24 * time.Hour,
 	}, deps)
 	w.must(err)
+	w.hub, w.ca = h, authority.PEM()
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
 	w.admin = api.OverSocket(path)

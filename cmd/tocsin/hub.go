@@ -220,13 +220,14 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 		addresses = cfg.Addresses
 	}
 	registry := prometheus.NewRegistry()
+	console := listenConsole(cfg, log)
 	var answers answering
 	stream := live.New(live.Config{Version: buildVersion(), Log: log})
 	h, err := hub.New(ctx, hub.Config{
 		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: cfg.Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
 		Retain: cfg.Retain, Contacts: cfg.Contacts, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
 	}, hub.Deps{
-		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Log: log,
+		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Console: console, Log: log,
 		Metrics: registry, Clock: clk, Version: buildVersion(), Ready: ready, Live: stream,
 		Incident: func(h *hub.Hub) (api.Incident, error) {
 			var err error
@@ -237,6 +238,9 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 		OnClues: func([]store.Clue) { answers.part.Look() },
 	})
 	if err != nil {
+		if console != nil {
+			err = errors.Join(err, console.Close())
+		}
 		return nil, errors.Join(err, port.Close(), socket.Close())
 	}
 	log.Info("hub", "listen", port.Addr().String(), "addresses", addresses, logkey.Path, cfg.Folder, "devices", h.Devices())
@@ -341,7 +345,10 @@ func (r *running) greet(ctx context.Context, cmd *cobra.Command, ready <-chan st
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if r.fresh && os.Getenv("JOURNAL_STREAM") == "" { // a token in a log would outlive its hour
+	if err := r.welcome(ctx, cmd.OutOrStdout()); err != nil {
+		return err
+	}
+	if r.fresh && !inJournal() { // a token in a log would outlive its hour
 		token, until, err := r.hub.Invite(ctx, firstOwner)
 		if err != nil {
 			return err

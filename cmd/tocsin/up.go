@@ -72,6 +72,9 @@ func up(cmd *cobra.Command, g *guardFlags, hf *hubFlags) error {
 			if err := enrolSelf(ctx, h, gcfg, log); err != nil {
 				return err
 			}
+			if err := h.welcome(ctx, cmd.OutOrStdout()); err != nil {
+				return err
+			}
 			// A pass is redeemed from the address that is blocked.
 			return runGuard(ctx, g, gcfg, since, log.With(logkey.Part, "guard"), h.port)
 		}},

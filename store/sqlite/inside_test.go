@@ -41,6 +41,7 @@ func number(t *testing.T, conn *sql.Conn, query string) (n int) {
 var samples = map[int]string{
 	1: "INSERT INTO marks VALUES ('dev-1', 1, 7, 0)",
 	2: "INSERT INTO marks VALUES ('dev-1', 1, 7, 0); INSERT INTO clue_marks VALUES ('dev-1', 1, 7, 0)",
+	3: "INSERT INTO marks VALUES ('dev-1', 1, 7, 0); INSERT INTO clue_marks VALUES ('dev-1', 1, 7, 0)",
 }
 
 func TestMigrateFromEveryVersion(t *testing.T) {

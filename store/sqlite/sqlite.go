@@ -53,17 +53,21 @@ type Store struct {
 }
 
 var (
-	_ store.Ingest   = (*Store)(nil)
-	_ store.Log      = (*Store)(nil)
-	_ store.Devices  = (*Store)(nil)
-	_ store.Frames   = (*Store)(nil)
-	_ store.Values   = (*Store)(nil)
-	_ store.Accesses = (*Store)(nil)
-	_ store.Clues    = (*Store)(nil)
-	_ store.Contacts = (*Store)(nil)
-	_ store.Coverage = (*Store)(nil)
-	_ store.Records  = (*Store)(nil)
-	_ store.Upkeep   = (*Store)(nil)
+	_ store.Ingest      = (*Store)(nil)
+	_ store.Log         = (*Store)(nil)
+	_ store.Devices     = (*Store)(nil)
+	_ store.Frames      = (*Store)(nil)
+	_ store.Values      = (*Store)(nil)
+	_ store.Accesses    = (*Store)(nil)
+	_ store.Clues       = (*Store)(nil)
+	_ store.Contacts    = (*Store)(nil)
+	_ store.Coverage    = (*Store)(nil)
+	_ store.Records     = (*Store)(nil)
+	_ store.Upkeep      = (*Store)(nil)
+	_ store.Users       = (*Store)(nil)
+	_ store.Sessions    = (*Store)(nil)
+	_ store.Invitations = (*Store)(nil)
+	_ store.Ledger      = (*Store)(nil)
 )
 
 // Open opens the database in a folder, making both if there are none, and

@@ -133,6 +133,13 @@ func (s *Store) checkRows(ctx context.Context) error {
 	note(err)
 	_, err = collect(ctx, s, decoded[store.Token], "SELECT hash, row FROM tokens")
 	note(err)
+	_, err = s.Users(ctx)
+	note(err)
+	_, err = s.Sessions(ctx, "")
+	note(err)
+	_, err = collect(ctx, s, scanInvited, "SELECT hash, row, spent FROM invitations")
+	note(err)
+	note(s.checkLedger(ctx))
 	names, err := s.Names(ctx, "")
 	note(err)
 	for _, name := range names {

@@ -32,6 +32,10 @@ type Store interface {
 	store.Coverage
 	store.Records
 	store.Upkeep
+	store.Users
+	store.Sessions
+	store.Invitations
+	store.Ledger
 	Close() error
 }
 
@@ -64,6 +68,11 @@ func Run(t *testing.T, open Open) {
 		{"values", testValues},
 		{"of many who put a new value one does", testPutNewRace},
 		{"accesses", testAccesses},
+		{"users", testUsers},
+		{"sessions", testSessions},
+		{"invitations", testInvitations},
+		{"of many who accept an invitation one does", testAcceptRace},
+		{"the log of what operators did", testLedger},
 		{"clues", testClues},
 		{"clues of many devices", testManyClues},
 		{"contacts", testContacts},
