@@ -43,11 +43,12 @@ var tiers = [][]string{
 	{"feed/fanout", "signin"},                                                           // 6 bytes to many connections; who signs in
 	{"live"},                                                                            // 6 what happens, to many consoles
 	{"web"},                                                                             // 6 the console's pages, embedded
+	{"docs"},                                                                            // 6 the documentation, as pages
 	{"operator", "api", "feed"},                                                         // 6 protocols: the control socket, the hub's API, signed frames
 	{"api/apitest"},                                                                     // 6 what happened, in memory, for tests
-	{"config", "sim", "sim/incident", "sim/play", "sim/postbox", "uplink"},              // 7
-	{"guard", "hub", "incident"},                                                        // 8
-	{"cmd/tocsin", "bench", "demo"},                                                     // 9
+	{"config", "sim", "sim/incident", "sim/play", "sim/postbox", "uplink"}, // 7
+	{"guard", "hub", "incident"},    // 8
+	{"cmd/tocsin", "bench", "demo"}, // 9
 }
 
 // pure packages take time as a value, and import from the standard library

@@ -185,6 +185,10 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 			shut()
 		}
 	}()
+	pages, err := hubPages()
+	if err != nil {
+		return nil, err
+	}
 	db, err := sqlite.Open(ctx, cfg.Folder, clk.Now)
 	var held *durable.LockedError
 	if errors.As(err, &held) {
@@ -234,7 +238,7 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 			answers, err = openAnswering(cfg, clk, db, h, log)
 			return answers.part, err
 		},
-		Pages:   hubPages(),
+		Pages:   pages,
 		OnClues: func([]store.Clue) { answers.part.Look() },
 	})
 	if err != nil {

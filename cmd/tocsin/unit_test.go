@@ -14,7 +14,7 @@ import (
 // it calls OK (below 2.5 of 10).
 func TestUnits(t *testing.T) {
 	testnet.Need(t, "systemd-analyze")
-	for _, name := range []string{"tocsin-guard.service", "tocsin-hub.service"} {
+	for _, name := range []string{"tocsin-guard.service", "tocsin-hub.service", "tocsin-up.service"} {
 		t.Run(name, func(t *testing.T) {
 			unit, err := os.ReadFile("../../packaging/" + name)
 			if err != nil {
