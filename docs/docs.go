@@ -172,6 +172,9 @@ func (l *Library) render(name string, p *page) error {
 		} else if v.Body, v.Parts, _, p.err = l.read(p.file); p.err != nil {
 			return
 		}
+		if name == "" { // its parts are the contents of all, beside it anyway
+			v.Parts = nil
+		}
 		var b bytes.Buffer
 		v.write(&b)
 		p.html, p.tag = b.Bytes(), digest(b.Bytes())

@@ -234,6 +234,10 @@ func TestFilesOfTheSource(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		text = regexp.MustCompile(`(?s)<!--.*?-->`).ReplaceAll(text, nil)
+		if name == "README.md" {
+			checkPictures(t, string(text))
+		}
 		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
 			if strings.Contains(m[1], "://") {
 				continue
@@ -245,6 +249,19 @@ func TestFilesOfTheSource(t *testing.T) {
 			if m[2] != "" && !slices.Contains(headings(string(target)), m[2]) {
 				t.Errorf("%s: %s has no part %s", name, m[1], m[2])
 			}
+		}
+	}
+}
+
+// checkPictures: what was taken is shown.
+func checkPictures(t *testing.T, readme string) {
+	pictures, err := filepath.Glob("pictures/*.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pictures {
+		if !strings.Contains(readme, "](docs/"+filepath.ToSlash(p)+")") {
+			t.Errorf("README.md does not show docs/%s: take the comment away from around its pictures", p)
 		}
 	}
 }

@@ -48,6 +48,11 @@ func (v view) write(w *bytes.Buffer) {
 		say("<h1>%s</h1>\n<p>Why things are as they are, one page each. A decision is replaced by a new page, never edited away.</p>\n", v.Title)
 		items(say, `<ul class="list">`, v.List)
 	}
+	const end = "</h1>\n"
+	title, rest, found := bytes.Cut(v.Body, []byte(end))
+	if w.Write(title); found {
+		w.WriteString(end)
+	}
 	if len(v.Parts) > fewParts {
 		open := ""
 		if len(v.Parts) <= manyParts {
@@ -57,7 +62,7 @@ func (v view) write(w *bytes.Buffer) {
 		items(say, "<ul>", v.Parts)
 		say("</details>\n")
 	}
-	w.Write(v.Body)
+	w.Write(rest)
 	say("</main>\n<nav id=\"pages\" aria-label=\"All pages\">\n")
 	for _, g := range v.Groups {
 		say("<h2>%s</h2>\n", g.Title)
