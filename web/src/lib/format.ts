@@ -69,7 +69,7 @@ export function duration(s: number): string {
   const sign = s < 0 ? '−' : ''
   s = Math.abs(s)
   const part = (n: number, unit: string, digits = 0) =>
-    once('u' + unit + digits, (l) => new Intl.NumberFormat(l, { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: digits })).format(n)
+    once('u' + unit + digits, (l) => new Intl.NumberFormat(l, { style: 'unit', unit, unitDisplay: 'narrow', maximumFractionDigits: digits })).format(n)
   if (s < 10) return sign + part(s, 'second', s < 1 ? 2 : 1)
   const units: [string, number][] = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]]
   const i = units.findIndex(([, n]) => Math.round(s) >= n)

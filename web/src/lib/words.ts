@@ -20,17 +20,17 @@ export const terms = words({
   ended: ['ended', 'terminée'],
   confirmed: ['confirmed', 'confirmé'],
   suspected: ['suspected', 'soupçonné'],
-  attacked: ['attacked', 'attaqué'],
-  'not attacked': ['not attacked', 'non attaqué'],
-  untouched: ['untouched', 'intact'],
+  'near-miss': ['near miss', 'évité de peu'],
+  clean: ['clean', 'sain'],
   unknown: ['unknown', 'inconnu'],
-  dismissed: ['dismissed', 'écarté'],
+  'false-positive': ['false positive', 'faux positif'],
 })
 
 const kinds: Record<string, Kind> = {
   connected: 'good', silent: 'bad', lagging: 'warn', revoked: 'idle', new: 'busy',
   block: 'bad', pass: 'good',
-  confirmed: 'bad', suspected: 'warn', attacked: 'busy', 'not attacked': 'good', untouched: 'good', unknown: 'unknown', dismissed: 'idle',
+  confirmed: 'bad', suspected: 'warn', 'near-miss': 'busy', clean: 'good', unknown: 'unknown', 'false-positive': 'idle',
+  open: 'bad', ended: 'idle',
 }
 
 // kindOf says with which sign a state of devices, rules or compromise is shown.
