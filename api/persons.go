@@ -4,9 +4,11 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tocsin-io/tocsin"
@@ -97,6 +99,7 @@ func (a *API) changeDevice(c *call) (any, error) {
 	if err := fromPerson(c.w, c.r, &change); err != nil {
 		return nil, err
 	}
+	c.did = "change device " + cut(string(c.deviceID())) + change.words()
 	if change.Name != nil || change.Groups != nil {
 		if err := c.needs(admin); err != nil {
 			return nil, err
@@ -106,6 +109,23 @@ func (a *API) changeDevice(c *call) (any, error) {
 		return nil, err
 	}
 	return result(a.Registry.Change(c.r.Context(), c.deviceID(), change, c.by))
+}
+
+// words say what is changed.
+func (d DeviceChange) words() (text string) {
+	if d.Name != nil {
+		text += ", name " + cut(*d.Name)
+	}
+	if d.Groups != nil {
+		text += ", groups " + cut(strings.Join(*d.Groups, " "))
+	}
+	if d.Labels != nil {
+		text += ", labels"
+	}
+	if d.Suspect != nil {
+		text += map[bool]string{true: ", suspect", false: ", not suspect"}[*d.Suspect]
+	}
+	return text
 }
 
 func (d DeviceChange) check() error {
@@ -155,6 +175,7 @@ func (a *API) newToken(c *call) (any, error) {
 	if err := fromPerson(c.w, c.r, &w); err != nil {
 		return nil, err
 	}
+	c.did = "make an enrolment token for a device of " + cut(string(w.Owner))
 	if w.Owner == "" || !word(string(w.Owner), maxText) {
 		return nil, badRequest("owner: want a name of at most %d printable bytes: whose device it will be", maxText)
 	}
@@ -186,11 +207,45 @@ func (a *API) order(c *call) (any, error) {
 	if err := fromPerson(c.w, c.r, &o); err != nil {
 		return nil, err
 	}
+	c.did = o.words()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	o.By = c.by
 	return result(a.Fleet.Order(c.r.Context(), o))
+}
+
+// words say an order as people do.
+func (o Order) words() string {
+	text := string(o.Verb)
+	if o.Verb == End {
+		text = "end " + string(o.Of)
+	}
+	text += " " + o.Prefix.String()
+	if o.Owner != "" {
+		text += " at " + string(o.Owner)
+	}
+	if o.Seconds > 0 {
+		text += " for " + shortly(time.Duration(o.Seconds)*time.Second)
+	}
+	if o.Emergency {
+		text += " at once everywhere"
+	}
+	if o.Note != "" {
+		text += ": " + o.Note
+	}
+	return text
+}
+
+// shortly writes a time without the parts that are nothing: 1h, 36h30m.
+func shortly(d time.Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = text[:len(text)-2]
+		}
+	}
+	return text
 }
 
 func (o Order) check() error {
@@ -229,6 +284,7 @@ func (a *API) newAccess(c *call) (any, error) {
 	if err := fromPerson(c.w, c.r, &w); err != nil {
 		return nil, err
 	}
+	c.did = fmt.Sprintf("make an API token for %s as %s", cut(w.Name), cut(string(w.Role)))
 	if w.Name == "" || !word(w.Name, maxText) {
 		return nil, badRequest("name: want at most %d printable bytes: who will use it", maxText)
 	}

@@ -48,6 +48,8 @@ type call struct {
 	peer   Peer   // of a device
 	by     string // name of a person or program
 	how    string // by which way it is known: see package ledger
+	did    string // what was asked for, in words; "" is the summary of the route
+	secret bool   // the body holds a secret: what is said about it is not written down
 	role   who
 	signed *signin.Person // who signed in with a password; nil is nobody
 	begun  bool           // part of the answer is out

@@ -17,7 +17,9 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/internal/logkey"
+	"github.com/tocsin-io/tocsin/ledger"
 	"github.com/tocsin-io/tocsin/signin"
+	"github.com/tocsin-io/tocsin/store"
 )
 
 const (
@@ -48,6 +50,11 @@ type Config struct {
 	Keys     Keykeeper
 	Incident Incident     // nil: what happened is not served here
 	SignIn   *signin.Desk // nil: nobody signs in here with a password
+	Ledger   store.Ledger // what operators did; nil: nothing is written down
+
+	// Noted hears of each entry of the ledger; nil is nobody. It must return at
+	// once.
+	Noted func(ledger.Entry)
 
 	Feed    http.Handler // answers GET /v1/feed to devices
 	Live    http.Handler // answers GET /v1/live to viewers; nil: nothing is told as it happens
@@ -75,6 +82,7 @@ type API struct {
 	Config
 	mux       *http.ServeMux
 	cross     *http.CrossOriginProtection
+	deeds     *deeds
 	sightings *limiter[tocsin.DeviceID]
 	clues     *limiter[tocsin.DeviceID]
 	contacts  *limiter[tocsin.DeviceID]
@@ -114,7 +122,7 @@ func New(c Config) *API {
 	}
 	const sources = 1 << 16 // an attacker chooses the addresses
 	a := &API{
-		Config: c, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), busy: make(chan struct{}, c.Busy),
+		Config: c, mux: http.NewServeMux(), cross: http.NewCrossOriginProtection(), deeds: newDeeds(), busy: make(chan struct{}, c.Busy),
 		sightings: newLimiter[tocsin.DeviceID](c.Rate, c.Burst, 1<<20),
 		clues:     newLimiter[tocsin.DeviceID](c.Rate/clueShare, c.Burst/clueShare, 1<<20),
 		contacts:  newLimiter[tocsin.DeviceID](c.Rate/contactShare, c.Burst/contactShare, 1<<20),
@@ -245,6 +253,7 @@ func (a *API) handler(rt route) http.Handler {
 			defer a.hold(c, rt)()
 			answer, err = rt.do(c)
 		}
+		a.note(c, rt, err)
 		switch {
 		case err != nil:
 			a.refuse(c, err)
@@ -253,9 +262,6 @@ func (a *API) handler(rt route) http.Handler {
 			w.WriteHeader(http.StatusNoContent)
 		default:
 			writeJSON(w, http.StatusOK, answer)
-		}
-		if rt.who >= viewer && r.Method != http.MethodGet {
-			a.Log.Info("asked", logkey.User, c.by, logkey.Path, r.Method+" "+r.URL.Path, logkey.Err, err)
 		}
 	})
 }

@@ -85,6 +85,8 @@ func (a *API) sessionRoutes() []route {
 		{"DELETE /v1/users/{name}", admin, desk(a.removeUser), false},
 		{"DELETE /v1/users/{name}/sessions", admin, desk(a.signOutUser), false},
 		{"POST /v1/users/{name}/reset", admin, desk(a.resetUser), false},
+
+		{"GET /v1/log/verify", admin, a.verifyLog, false},
 	}
 }
 
@@ -204,10 +206,12 @@ func (a *API) entered(c *call, e signin.Entry) Session {
 
 func (a *API) signIn(c *call) (any, error) {
 	var w Credential
+	c.by, c.how, c.secret = "?", ledger.Console, true
 	if err := fromPerson(c.w, c.r, &w); err != nil {
 		return nil, err
 	}
 	e, err := a.SignIn.Enter(c.r.Context(), w.Name, w.Password, c.visitor())
+	a.guessed(c, w.Name, err)
 	if err != nil {
 		return nil, err
 	}
@@ -249,6 +253,7 @@ func (a *API) changePassword(c *call) (any, error) {
 		return nil, err
 	}
 	var w PasswordChange
+	c.secret = true
 	if err := fromPerson(c.w, c.r, &w); err != nil {
 		return nil, err
 	}
@@ -278,6 +283,7 @@ func spentLink(err error) error {
 
 func (a *API) acceptInvitation(c *call) (any, error) {
 	var w Acceptance
+	c.by, c.how, c.secret = "?", ledger.Console, true
 	if err := fromPerson(c.w, c.r, &w); err != nil {
 		return nil, err
 	}

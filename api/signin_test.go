@@ -35,7 +35,7 @@ func people(t *testing.T, now func() time.Time) func(*api.Config) {
 		t.Fatal(err)
 	}
 	return func(c *api.Config) {
-		c.SignIn, c.Now, c.Version = desk, now, "test"
+		c.SignIn, c.Ledger, c.Now, c.Version = desk, db, now, "test"
 		c.Consoles = []string{"https://192.0.2.1:7443"}
 	}
 }
@@ -133,6 +133,7 @@ func tryPeople(w *world) {
 	b.want(204, "POST", "/v1/session/password", api.PasswordChange{Old: passphrase, New: passphrase + "!"}, nil)
 	b.want(204, "DELETE", "/v1/session", nil, nil)
 	b.want(200, "POST", "/v1/session", api.Credential{Name: "ada", Password: passphrase + "!"}, nil)
+	b.want(200, "GET", "/v1/log/verify", nil, nil)
 	b.want(204, "DELETE", "/v1/sessions", nil, nil)
 }
 

@@ -33,3 +33,9 @@ func (c *Client) ResetUser(ctx context.Context, name string) (u UserInvited, err
 }
 
 func userPath(name string) string { return "/v1/users/" + url.PathEscape(name) }
+
+// VerifyLog asks whether the log of what operators did is as it was written; head
+// is a hash noted before, or "".
+func (c *Client) VerifyLog(ctx context.Context, head string) (l LogCheck, err error) {
+	return l, c.get(ctx, "/v1/log/verify"+query("head", head), &l)
+}

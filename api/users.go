@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -73,6 +74,7 @@ func (a *API) addUser(c *call) (any, error) {
 	if err := fromPerson(c.w, c.r, &w); err != nil {
 		return nil, err
 	}
+	c.did = fmt.Sprintf("add user %s as %s", cut(w.Name), cut(string(w.Role)))
 	if err := checkRole(w.Role); err != nil {
 		return nil, err
 	}
@@ -87,6 +89,13 @@ func (a *API) changeUser(c *call) (any, error) {
 	var w UserChange
 	if err := fromPerson(c.w, c.r, &w); err != nil {
 		return nil, err
+	}
+	c.did = "change user " + cut(c.r.PathValue("name"))
+	if w.Role != nil {
+		c.did += ": role " + cut(string(*w.Role))
+	}
+	if w.Off != nil {
+		c.did += map[bool]string{true: ": off", false: ": on"}[*w.Off]
 	}
 	if w.Role == nil && w.Off == nil {
 		return nil, badRequest("nothing to change: want role or off")

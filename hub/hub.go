@@ -214,7 +214,7 @@ func (h *Hub) newAPI(answers api.Incident) *api.API {
 		Feed:     h.feed.Poll(h.follower),
 		Metrics:  promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
 		Pages:    h.deps.Pages,
-		SignIn:   h.desk, Consoles: h.Consoles(), Version: h.deps.Version,
+		SignIn:   h.desk, Ledger: h.deps.Store, Noted: h.noted, Consoles: h.Consoles(), Version: h.deps.Version,
 		Log: h.log, Now: h.deps.Now,
 	}
 	if h.deps.Live != nil {

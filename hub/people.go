@@ -2,9 +2,11 @@ package hub
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/ledger"
 )
 
 // Consoles returns where browsers find the console: this machine's first.
@@ -25,5 +27,25 @@ func (h *Hub) Settled(ctx context.Context) (bool, error) { return h.desk.Settled
 // until when it holds. It replaces the one before.
 func (h *Hub) Welcome(ctx context.Context) (link string, until time.Time, err error) {
 	i, err := h.desk.First(ctx, "the hub itself")
+	if err != nil {
+		return "", until, err
+	}
+	e, err := h.deps.Store.Enter(ctx, ledger.Entry{By: "tocsin", How: ledger.Hub, Did: "make the link of the first account", Outcome: "done"})
+	h.noted(e)
 	return api.WelcomePath + i.Code, i.Until, err
+}
+
+// noted tells consoles that the log of what operators did grew, and with it
+// perhaps the table of users.
+func (h *Hub) noted(e ledger.Entry) {
+	if h.deps.Live == nil {
+		return
+	}
+	h.deps.Live.Publish("log", map[string]uint64{"serial": e.Serial})
+	for _, of := range []string{"/v1/users", "/v1/invitation", "/v1/session"} {
+		if strings.Contains(e.Path, of) {
+			h.deps.Live.Publish("table", map[string]string{"name": "users"})
+			return
+		}
+	}
 }

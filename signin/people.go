@@ -102,6 +102,15 @@ func (d *Desk) invite(ctx context.Context, i store.Invitation) (Invited, error) 
 	return Invited{i.Name, i.Role, i.Until, code}, d.store.AddInvitation(ctx, i)
 }
 
+// Known returns a name as it is stored if there is such a user, or "".
+func (d *Desk) Known(ctx context.Context, name string) (string, error) {
+	u, err := d.store.User(ctx, fold(name))
+	if errors.Is(err, store.ErrNotFound) {
+		err = nil
+	}
+	return u.Name, err
+}
+
 // fold returns a name as it is stored; what cannot be a name is nobody's.
 func fold(name string) string {
 	folded, err := Name(name)
