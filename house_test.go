@@ -29,6 +29,7 @@ var tiers = [][]string{
 	{"authlog", "sighting", "blocklist", "ruleset", "firewall", "logsource", "store"},   // 1 pure
 	{"contact", "compromise", "takedown"},                                               // 1 pure: flows summed up; label and assess; cases and their clock
 	{"controller"},                                                                      // 1 pure: rank
+	{"overview", "table"},                                                               // 1 pure: what happened, by the minute; rows filtered, sorted, cut
 	{"authlog/logmix", "controller/fleettrace"},                                         // 1 made-up logs and fleets for benchmarks
 	{"detect", "quorum", "campaign"},                                                    // 2 pure: one device; witnesses; who acts together
 	{"bulletin", "dossier", "stix"},                                                     // 2 what people are told; evidence texts and X-ARF; export
@@ -47,8 +48,8 @@ var tiers = [][]string{
 	{"operator", "api", "feed"},                                                         // 6 protocols: the control socket, the hub's API, signed frames
 	{"api/apitest"},                                                                     // 6 what happened, in memory, for tests
 	{"config", "sim", "sim/incident", "sim/play", "sim/postbox", "uplink"}, // 7
-	{"guard", "hub", "incident"},    // 8
-	{"cmd/tocsin", "bench", "demo"}, // 9
+	{"guard", "hub", "incident", "console"},                                // 8
+	{"cmd/tocsin", "bench", "demo"},                                        // 9
 }
 
 // pure packages take time as a value, and import from the standard library
@@ -56,7 +57,7 @@ var tiers = [][]string{
 var (
 	pure = []string{
 		".", "internal/window", "internal/accounts", "internal/nettable", "internal/addrspace", "ledger", "authlog", "sighting", "blocklist",
-		"ruleset", "firewall", "logsource", "store", "contact", "compromise", "takedown", "controller", "detect", "quorum", "campaign",
+		"ruleset", "firewall", "logsource", "store", "contact", "compromise", "takedown", "controller", "overview", "table", "detect", "quorum", "campaign",
 		"bulletin", "watch", "fleet", "replay",
 	}
 	pureStd = []string{

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/mail"
 	"slices"
+	"time"
 
 	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/takedown"
@@ -31,12 +32,17 @@ func (a *API) cases(c *call) (any, error) {
 	page, next, err := pageOf(c, all, func(t takedown.Case) string { return string(t.ID) })
 	p := CasePage{Cases: make([]CaseLine, 0, len(page)), Next: next}
 	for _, t := range page {
-		p.Cases = append(p.Cases, CaseLine{
-			ID: t.ID, Kind: t.Kind, Source: t.Source, Port: t.Port, Protocol: t.Protocol, Domain: t.Domain, Campaign: t.Campaign,
-			State: t.State, Ready: t.Ready, Opened: t.Opened, Closed: t.Closed, Clock: t.Clock(c.at),
-		})
+		p.Cases = append(p.Cases, CaseLineOf(t, c.at))
 	}
 	return result(p, err)
+}
+
+// CaseLineOf returns a case as it stands in a list at a moment.
+func CaseLineOf(t takedown.Case, at time.Time) CaseLine {
+	return CaseLine{
+		ID: t.ID, Kind: t.Kind, Source: t.Source, Port: t.Port, Protocol: t.Protocol, Domain: t.Domain, Campaign: t.Campaign,
+		State: t.State, Ready: t.Ready, Opened: t.Opened, Closed: t.Closed, Clock: t.Clock(at),
+	}
 }
 
 // caseID returns which case is meant.

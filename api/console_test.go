@@ -1,19 +1,71 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
+	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/overview"
 	"github.com/tocsin-io/tocsin/store"
+	"github.com/tocsin-io/tocsin/table"
 )
 
 // hello is what a stream of events says first.
 const hello = "event: hello\ndata: {}\n\n"
 
+// A pages answers what consoles ask, of little; the part console is tested with a hub.
+type pages struct{}
+
+func (pages) Tables() map[string]api.Table {
+	type row struct {
+		Name string `json:"name"`
+	}
+	t := table.Table[row]{
+		Columns: []table.Column[row]{{Name: "name", Text: func(r *row) string { return r.Name }}},
+		Load:    func(context.Context, table.Query) ([]row, error) { return []row{{"=1+1"}, {"two"}}, nil },
+	}
+	return map[string]api.Table{"rules": {View: t, Role: store.Viewer}, "accesses": {View: t, Role: store.Admin}}
+}
+
+func (pages) Overview(_ context.Context, span time.Duration) (api.Overview, error) {
+	return api.Overview{At: noon, Now: api.Now{At: noon}, Series: overview.New().Series(noon, span), Attention: []api.Attention{}}, nil
+}
+
+func (pages) About(_ context.Context, a netip.Addr) (api.About, error) {
+	return api.About{
+		Address: a, Prefix: tocsin.SourcePrefix(a), Explanations: []api.Explanation{}, Campaigns: []api.Membership{}, Cases: []api.CaseLine{}, Events: []api.Event{},
+	}, nil
+}
+
+func (pages) CampaignGraph(_ context.Context, id tocsin.CampaignID, most int) (api.CampaignGraph, error) {
+	if id != "c-1" {
+		return api.CampaignGraph{}, store.ErrNotFound
+	}
+	return api.CampaignGraph{Nodes: []api.Node{{ID: "s:1", Kind: "source", Weight: float64(most)}}, Edges: []api.Edge{}}, nil
+}
+
+func (pages) CampaignTimeline(context.Context, tocsin.CampaignID) (api.CampaignTimeline, error) {
+	return api.CampaignTimeline{Course: overview.New().Course(nil, noon, noon), Marks: []api.TimelineMark{{At: noon, Kind: "opened"}}}, nil
+}
+
+func (pages) CampaignNetworks(context.Context, tocsin.CampaignID) ([]api.CampaignNetwork, error) {
+	return nil, nil
+}
+
+func (pages) Notifications(context.Context) ([]api.Notified, error) { return nil, nil }
+
 // tryConsole asks for everything that only a console asks for.
 func tryConsole(w *world) {
-	for _, path := range []string{"/v1/live"} {
+	for _, path := range []string{
+		"/v1/live", "/v1/tables/rules?q=two&sort=name&desc=1&page=1&size=10&name=t", "/v1/tables/rules?format=csv", "/v1/overview?span=24h",
+		"/v1/about?address=::ffff:203.0.113.7", "/v1/campaigns/c-1/graph?most=10", "/v1/campaigns/c-1/timeline", "/v1/campaigns/c-1/networks",
+		"/v1/notifications",
+	} {
 		if resp, text := w.as(store.Admin, "GET", path, ""); resp.StatusCode != http.StatusOK {
 			w.Errorf("GET %s: %d %s", path, resp.StatusCode, text)
 		}
@@ -30,12 +82,51 @@ func (w *world) as(role store.Role, method, path, body string) (*http.Response, 
 	return w.raw(method, path, h, []byte(body))
 }
 
-func TestAHubThatTellsNothing(t *testing.T) {
-	w := newWorld(t, func(c *api.Config) { c.Live = nil })
-	if resp, text := w.as(store.Viewer, "GET", "/v1/live", ""); resp.StatusCode != http.StatusNotFound {
-		t.Errorf("got %d %s", resp.StatusCode, text)
+func TestAHubWithoutAConsole(t *testing.T) {
+	w := newWorld(t, func(c *api.Config) { c.Live, c.Console = nil, nil })
+	for _, path := range []string{"/v1/live", "/v1/tables/rules", "/v1/overview", "/v1/about?address=203.0.113.7", "/v1/campaigns/c-1/graph"} {
+		if resp, text := w.as(store.Viewer, "GET", path, ""); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: got %d %s", path, resp.StatusCode, text)
+		}
+		if resp, _ := w.raw("GET", path, nil, nil); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: nobody got %d", path, resp.StatusCode)
+		}
 	}
-	if resp, _ := w.raw("GET", "/v1/live", nil, nil); resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("nobody got %d", resp.StatusCode)
+}
+
+func TestMistakesOfPages(t *testing.T) {
+	w := newWorld(t)
+	for path, want := range map[string]int{
+		"/v1/tables/nothing":                                      404,
+		"/v1/tables/accesses":                                     403,
+		"/v1/tables/rules?sort=nothing":                           400,
+		"/v1/tables/rules?nothing=x":                              400,
+		"/v1/tables/rules?size=501":                               400,
+		"/v1/tables/rules?page=0":                                 400,
+		"/v1/tables/rules?format=xml":                             400,
+		"/v1/tables/rules?name=a&name=b":                          400,
+		"/v1/tables/rules?q=" + strings.Repeat("x", 300):          400,
+		"/v1/tables/rules?q=%00":                                  400,
+		"/v1/tables/rules?%00=1":                                  400,
+		"/v1/tables/rules?format=csv&sort=nothing":                400,
+		"/v1/overview?span=1y":                                    400,
+		"/v1/about":                                               400,
+		"/v1/about?address=fe80::1%25eth0":                        400,
+		"/v1/campaigns/c-1/graph?most=0":                          400,
+		"/v1/campaigns/c-1/graph?most=9999":                       400,
+		"/v1/campaigns/c-2/graph":                                 404,
+		"/v1/campaigns/" + strings.Repeat("x", 200) + "/networks": 400,
+	} {
+		if resp, text := w.as(store.Viewer, "GET", path, ""); resp.StatusCode != want || !strings.HasPrefix(text, `{"error":"`) {
+			t.Errorf("%.60s: got %d %s, want %d", path, resp.StatusCode, text, want)
+		}
+	}
+}
+
+func TestATableAsAFile(t *testing.T) {
+	w := newWorld(t)
+	resp, text := w.as(store.Viewer, "GET", "/v1/tables/rules?format=csv", "")
+	if text != "name\r\n\"'=1+1\"\r\ntwo\r\n" || !strings.HasPrefix(resp.Header.Get("Content-Disposition"), `attachment; filename="tocsin-rules-`) {
+		t.Errorf("got %q, %v", text, resp.Header)
 	}
 }

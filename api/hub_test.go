@@ -64,7 +64,7 @@ func (h *hub) config() api.Config {
 	}
 	return api.Config{
 		Enroller: h, Ingester: h, Keyring: h, Fleet: h, Registry: registry{h}, Accesses: h, Passes: h, Upkeep: h, Keys: h, Incident: h.incident,
-		Feed: mounted("frames"), Metrics: mounted("up 1\n"), Live: mounted(hello),
+		Feed: mounted("frames"), Metrics: mounted("up 1\n"), Live: mounted(hello), Console: pages{},
 		Admin: func(uint32) bool { return true },
 	}
 }
@@ -371,7 +371,7 @@ func (h *hub) Status(context.Context) (api.Status, error) {
 	defer h.lock()()
 	return api.Status{
 		Version: "1", Since: noon, Lists: []api.ListHead{{ListState: store.ListState{List: "fleet/1h", Epoch: 1, Serial: 9}, Rules: 3}},
-		Networks: table(""),
+		Networks: networkTable(""),
 	}, h.broken
 }
 
@@ -387,16 +387,16 @@ func (h *hub) Backup(_ context.Context, w io.Writer) error {
 
 func (h *hub) Networks(context.Context) (api.NetworkTable, error) {
 	defer h.lock()()
-	return table(h.csv), h.broken
+	return networkTable(h.csv), h.broken
 }
 
 func (h *hub) ImportNetworks(_ context.Context, csv io.Reader, by string) (api.NetworkTable, error) {
 	defer h.lock()()
 	b, err := io.ReadAll(csv)
 	h.csv, h.by = string(b), by
-	return table(h.csv), errors.Join(h.broken, err)
+	return networkTable(h.csv), errors.Join(h.broken, err)
 }
 
-func table(csv string) api.NetworkTable {
+func networkTable(csv string) api.NetworkTable {
 	return api.NetworkTable{Date: noon, Source: "a test", Quality: "made up", Ranges: strings.Count(csv, "\n")}
 }

@@ -40,12 +40,13 @@ func (a *API) campaigns(c *call) (any, error) {
 	page, next, err := pageOf(c, all, func(g tocsin.Campaign) string { return string(g.ID) })
 	list := CampaignList{Campaigns: make([]CampaignLine, 0, len(page)), Next: next}
 	for _, g := range page {
-		list.Campaigns = append(list.Campaigns, lineOf(g))
+		list.Campaigns = append(list.Campaigns, CampaignLineOf(g))
 	}
 	return result(list, err)
 }
 
-func lineOf(g tocsin.Campaign) CampaignLine {
+// CampaignLineOf returns a campaign as it stands in a list.
+func CampaignLineOf(g tocsin.Campaign) CampaignLine {
 	return CampaignLine{
 		ID: g.ID, Status: g.Status, Opened: g.Opened, First: g.First, Last: g.Last, Ended: g.Ended, Into: g.Into,
 		Confidence: g.Confidence, Size: g.Size, Attempts: g.Attempts, Dropped: g.Dropped,
@@ -205,12 +206,13 @@ func (a *API) notices(c *call) (any, error) {
 	page, next, err := pageOf(c, all, func(t bulletin.Text) string { return string(t.Kind) + " " + string(t.Language) + " " + t.To })
 	p := NoticePage{Notices: make([]Notice, 0, len(page)), Next: next}
 	for _, t := range page {
-		p.Notices = append(p.Notices, noticeOf(t))
+		p.Notices = append(p.Notices, NoticeOf(t))
 	}
 	return result(p, err)
 }
 
-func noticeOf(t bulletin.Text) Notice {
+// NoticeOf returns a text with what an approval of it names.
+func NoticeOf(t bulletin.Text) Notice {
 	return Notice{Text: t, Digest: t.Digest(), Ready: t.Ready() == nil}
 }
 
@@ -223,7 +225,7 @@ func (a *API) approveNotice(c *call) (any, error) {
 		return nil, badRequest("digest: want that of the text that you agree to")
 	}
 	t, err := a.Incident.ApproveNotice(c.r.Context(), w.Digest, c.by)
-	return result(noticeOf(t), err)
+	return result(NoticeOf(t), err)
 }
 
 func (a *API) testNotifications(c *call) (any, error) {

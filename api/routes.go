@@ -66,7 +66,7 @@ func Routes() (list []string) {
 }
 
 func (a *API) routes() []route {
-	return slices.Concat(a.incidentRoutes(), a.sessionRoutes(), []route{
+	return slices.Concat(a.incidentRoutes(), a.sessionRoutes(), a.consoleRoutes(), []route{
 		{"POST /v1/enroll", anybody, a.enrol, false},
 		{"POST /v1/renew", renewing, a.renew, false},
 		{"POST /v1/sightings", device, a.ingest, false},
@@ -78,8 +78,6 @@ func (a *API) routes() []route {
 		{"GET /v1/owner-key", device, a.ownerKey, false},
 		{"POST /v1/owner-key", device, a.offerOwnerKey, false},
 		{"GET /v1/feed", device, a.mounted(a.Feed), true},
-
-		{"GET /v1/live", viewer, a.live, true},
 
 		{"GET /v1/devices", viewer, a.devices, false},
 		{"GET /v1/devices/{id}", viewer, a.device, false},

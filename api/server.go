@@ -49,12 +49,15 @@ type Config struct {
 	Upkeep   Upkeep
 	Keys     Keykeeper
 	Incident Incident     // nil: what happened is not served here
+	Console  Console      // nil: what only pages show is not served here
 	SignIn   *signin.Desk // nil: nobody signs in here with a password
 	Ledger   store.Ledger // what operators did; nil: nothing is written down
 
 	// Noted hears of each entry of the ledger; nil is nobody. It must return at
 	// once.
 	Noted func(ledger.Entry)
+
+	Tables map[string]Table // of other parts, besides those of the console
 
 	Feed    http.Handler // answers GET /v1/feed to devices
 	Live    http.Handler // answers GET /v1/live to viewers; nil: nothing is told as it happens

@@ -281,6 +281,17 @@ func byPrefix(a, b tocsin.Rule) int {
 // Owners returns who has rules, [Everybody] first.
 func (f *Fleet) Owners() []tocsin.OwnerID { return slices.Sorted(maps.Keys(f.scopes)) }
 
+// Blocks returns how many blocks bind an owner's devices alone, or everybody's; those
+// that just ended may be among them.
+func (f *Fleet) Blocks(owner tocsin.OwnerID) int {
+	s := f.scopes[owner]
+	if s == nil {
+		return 0
+	}
+	n, _ := s.list.Len()
+	return n
+}
+
 // Entries returns what is in force for an owner's devices alone, or for
 // [Everybody]: passes, then blocks, newest first.
 func (f *Fleet) Entries(owner tocsin.OwnerID, at time.Time) iter.Seq[blocklist.Entry] {

@@ -30,6 +30,7 @@ type decider struct {
 	clock   *clock.Clock
 	now     func() time.Time
 	metrics *metrics
+	heard   func(tocsin.Event, []fleet.Effect) // of each event applied; nil is nobody
 
 	nudge  chan []tocsin.Event
 	behind chan struct{} // the log holds what nobody handed over
@@ -71,7 +72,10 @@ func (d *decider) replay(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the log of events: %w", err)
 		}
-		d.mind.Apply(e)
+		effects := d.mind.Apply(e)
+		if d.heard != nil {
+			d.heard(e, effects)
+		}
 		d.serial, end = e.Serial, e.At
 		if n++; n%forgetEvery == 0 {
 			d.mind.Changes()
@@ -288,7 +292,11 @@ func (d *decider) fill(ctx context.Context) error {
 
 func (d *decider) apply(e tocsin.Event) {
 	d.serial = e.Serial
-	for _, f := range d.mind.Apply(e) {
+	effects := d.mind.Apply(e)
+	if d.heard != nil {
+		d.heard(e, effects)
+	}
+	for _, f := range effects {
 		d.metrics.decision(f)
 		word := "decided"
 		if f.Withdrawn {

@@ -96,6 +96,16 @@ type Deps struct {
 	// its log says; nil is none.
 	Incident func(*Hub) (api.Incident, error)
 
+	// Answers makes what answers the questions of pages, of the part that answers to
+	// attacks; nil is none.
+	Answers func(*Hub, api.Incident) (api.Console, error)
+
+	// OnApplied hears of each event of the log and of what followed from it, in order
+	// and also while the log is read at the start; OnPublished of each frame. Nil is
+	// nobody. Both are called by the loop that decides, and must return at once.
+	OnApplied   func(tocsin.Event, []fleet.Effect)
+	OnPublished func(ruleset.Position, tocsin.Change)
+
 	// OnClues and OnContacts hear what is new, after its commit; nil is nobody.
 	// They are called by several goroutines at once, and must return at once; the
 	// order is that of the serials. What was committed before the start, or before
@@ -117,6 +127,8 @@ type Hub struct {
 	registry  *registry
 	networks  *networks
 	upkeep    *upkeep
+	people    *orders
+	passes    *passes
 	feed      *feed.Server
 	api       *api.API
 	desk      *signin.Desk
@@ -151,7 +163,8 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 	if h.feed, err = feed.NewServer(feed.Config{Library: h.publisher, Log: deps.Log, Secret: secret}); err != nil {
 		return nil, err
 	}
-	h.publisher.feed = h.feed
+	h.publisher.feed, h.publisher.told = h.feed, deps.OnPublished
+	h.decider.heard = deps.OnApplied
 	h.decider.publish = h.publisher.change
 	h.decider.pace = func() time.Duration { return min(time.Duration(h.feed.Len())*pushCost, mostPace) }
 	h.registry = &registry{
@@ -176,7 +189,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 			return nil, err
 		}
 	}
-	h.api = h.newAPI(answers)
+	if h.api, err = h.newAPI(answers); err != nil {
+		return nil, err
+	}
 	if err := h.decider.replay(ctx); err != nil {
 		return nil, err
 	}
@@ -200,15 +215,16 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 	return h, nil
 }
 
-func (h *Hub) newAPI(answers api.Incident) *api.API {
+func (h *Hub) newAPI(answers api.Incident) (_ *api.API, err error) {
 	ring := &keyring{values: h.deps.Store, devices: h.registry, tuf: h.deps.Keys.File}
 	h.registry.enrolled = ring.enrolled
-	people := &orders{log: h.deps.Store, decider: h.decider, release: h.feed.Hurry, now: h.deps.Now}
+	h.people = &orders{log: h.deps.Store, decider: h.decider, release: h.feed.Hurry, now: h.deps.Now}
+	h.passes = &passes{values: h.deps.Store, order: h.people.put, held: h.people.held, now: h.deps.Now}
 	c := api.Config{
 		Peer: h.peer, Admin: h.cfg.Admin,
-		Enroller: h.registry, Ingester: h.ingester, Keyring: ring, Fleet: people, Registry: h.registry,
+		Enroller: h.registry, Ingester: h.ingester, Keyring: ring, Fleet: h.people, Registry: h.registry,
 		Accesses: h.deps.Store, Upkeep: h.upkeep,
-		Passes:   &passes{values: h.deps.Store, order: people.put, held: people.held, now: h.deps.Now},
+		Passes:   h.passes,
 		Incident: answers,
 		Keys:     &Keykeeper{Repository: h.deps.Keys, Now: h.deps.Now, Log: h.log},
 		Feed:     h.feed.Poll(h.follower),
@@ -220,7 +236,12 @@ func (h *Hub) newAPI(answers api.Incident) *api.API {
 	if h.deps.Live != nil {
 		c.Live = h.deps.Live
 	}
-	return api.New(c)
+	if h.deps.Answers != nil {
+		if c.Console, err = h.deps.Answers(h, answers); err != nil {
+			return nil, err
+		}
+	}
+	return api.New(c), nil
 }
 
 // secretValue names what decides the order in which devices get bulk.

@@ -33,6 +33,7 @@ type publisher struct {
 	signer func() (ruleset.Signer, error)
 	now    func() time.Time
 	feed   Feed
+	told   func(ruleset.Position, tocsin.Change) // of each frame that went out; nil is nobody
 
 	mu     sync.Mutex // guards the fields below
 	lists  map[ruleset.Ref]*published
@@ -261,6 +262,9 @@ func (p *publisher) step(ctx context.Context, ref ruleset.Ref, c tocsin.Change, 
 	one.since++
 	p.log.Debug("published", "list", ref.String(), "serial", pos.Serial, "added", len(c.Add), "removed", len(c.Remove), "bytes", len(sealed))
 	p.feed.Publish(ref, sealed, bulk)
+	if p.told != nil {
+		p.told(pos, c)
+	}
 	if p.snapshotDue(one, now) {
 		return p.snapshot(ctx, ref, one, now)
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -20,6 +21,7 @@ import (
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/config"
+	"github.com/tocsin-io/tocsin/console"
 	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/hub"
 	"github.com/tocsin-io/tocsin/internal/clock"
@@ -167,6 +169,7 @@ type running struct {
 	port     uint16 // that it listens on
 	answers  answering
 	live     *live.Stream // what consoles hear
+	console  *console.Part
 }
 
 // openHub opens or makes everything a hub needs in its folder. Its clock is the
@@ -211,10 +214,45 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 		return nil, errors.Join(err, port.Close())
 	}
 	listens := port.Addr().(*net.TCPAddr).AddrPort()
-	addresses, names, err := hub.Addresses(listens)
+	addresses, names, err := reachedAt(cfg, listens)
 	if err != nil {
 		return nil, err
 	}
+	registry := prometheus.NewRegistry()
+	console := listenConsole(cfg, log)
+	var answers answering
+	deps := hub.Deps{
+		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Console: console, Log: log,
+		Metrics: registry, Clock: clk, Version: buildVersion(), Ready: ready,
+		Incident: func(h *hub.Hub) (api.Incident, error) {
+			var err error
+			answers, err = openAnswering(cfg, clk, db, h, log)
+			return answers.part, err
+		},
+		Pages:   pages,
+		OnClues: func([]store.Clue) { answers.part.Look() },
+	}
+	asked, err := openConsole(cfg, clk, db, &deps, log)
+	if err != nil {
+		return nil, errors.Join(err, port.Close(), socket.Close())
+	}
+	h, err := hub.New(ctx, hub.Config{
+		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: cfg.Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
+		Retain: cfg.Retain, Contacts: cfg.Contacts, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
+	}, deps)
+	if err != nil {
+		if console != nil {
+			err = errors.Join(err, console.Close())
+		}
+		return nil, errors.Join(err, port.Close(), socket.Close())
+	}
+	log.Info("hub", "listen", port.Addr().String(), "addresses", addresses, logkey.Path, cfg.Folder, "devices", h.Devices())
+	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg, port: listens.Port(), answers: answers, live: deps.Live, console: asked}, nil
+}
+
+// reachedAt returns where devices reach a hub, and the names for its certificate.
+func reachedAt(cfg config.Hub, listens netip.AddrPort) (addresses, names []string, err error) {
+	addresses, names, err = hub.Addresses(listens)
 	for _, a := range cfg.Addresses {
 		if host, _, err := net.SplitHostPort(a); err == nil {
 			names = append(names, host)
@@ -223,32 +261,7 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 	if len(cfg.Addresses) > 0 {
 		addresses = cfg.Addresses
 	}
-	registry := prometheus.NewRegistry()
-	console := listenConsole(cfg, log)
-	var answers answering
-	stream := live.New(live.Config{Version: buildVersion(), Log: log})
-	h, err := hub.New(ctx, hub.Config{
-		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: cfg.Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
-		Retain: cfg.Retain, Contacts: cfg.Contacts, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
-	}, hub.Deps{
-		Store: db, Authority: authority, Keys: repository, Listener: port, Socket: socket, Console: console, Log: log,
-		Metrics: registry, Clock: clk, Version: buildVersion(), Ready: ready, Live: stream,
-		Incident: func(h *hub.Hub) (api.Incident, error) {
-			var err error
-			answers, err = openAnswering(cfg, clk, db, h, log)
-			return answers.part, err
-		},
-		Pages:   pages,
-		OnClues: func([]store.Clue) { answers.part.Look() },
-	})
-	if err != nil {
-		if console != nil {
-			err = errors.Join(err, console.Close())
-		}
-		return nil, errors.Join(err, port.Close(), socket.Close())
-	}
-	log.Info("hub", "listen", port.Addr().String(), "addresses", addresses, logkey.Path, cfg.Folder, "devices", h.Devices())
-	return &running{hub: h, registry: registry, close: shut, fresh: h.Devices() == 0, cfg: cfg, port: listens.Port(), answers: answers, live: stream}, nil
+	return addresses, names, err
 }
 
 // openKeys opens the hub's keys, or makes them at the first start. Keys that are
@@ -370,7 +383,8 @@ func (r *running) alive(ctx context.Context) error { return r.hub.Alive(ctx) }
 
 // beside is what runs besides the hub itself.
 func (r *running) beside(cfg config.Hub) []run.Part {
-	return append(r.answers.parts(), r.metrics(cfg)...)
+	parts := append(r.answers.parts(), run.Part{Name: "console", Run: r.console.Run})
+	return append(parts, r.metrics(cfg)...)
 }
 
 // metrics serves Prometheus without a token, where the configuration says so.

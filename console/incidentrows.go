@@ -1,0 +1,363 @@
+package console
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/compromise"
+	"github.com/tocsin-io/tocsin/controller"
+	"github.com/tocsin-io/tocsin/overview"
+	"github.com/tocsin-io/tocsin/store"
+	"github.com/tocsin-io/tocsin/table"
+	"github.com/tocsin-io/tocsin/takedown"
+)
+
+func (p *Part) allCampaigns(ctx context.Context) ([]tocsin.Campaign, error) {
+	return p.campaigns.get(func() ([]tocsin.Campaign, error) { return p.hub.Campaigns(ctx) })
+}
+
+// campaign returns one, or [store.ErrNotFound].
+func (p *Part) campaign(ctx context.Context, id tocsin.CampaignID) (tocsin.Campaign, error) {
+	all, err := p.allCampaigns(ctx)
+	for _, c := range all {
+		if c.ID == id {
+			return c, err
+		}
+	}
+	if err == nil {
+		err = store.ErrNotFound
+	}
+	return tocsin.Campaign{}, err
+}
+
+func (p *Part) allCases(ctx context.Context) ([]api.CaseLine, error) {
+	if p.incident == nil {
+		return nil, nil
+	}
+	return p.cases.get(func() ([]api.CaseLine, error) {
+		all, err := p.incident.Cases(ctx)
+		list := make([]api.CaseLine, 0, len(all))
+		for _, c := range all {
+			list = append(list, api.CaseLineOf(c, p.deps.Now().UTC()))
+		}
+		return list, err
+	})
+}
+
+func (p *Part) compromiseNow(ctx context.Context) (api.Compromise, error) {
+	if p.incident == nil {
+		return api.Compromise{}, nil
+	}
+	return p.judged.get(func() (api.Compromise, error) { return p.incident.Compromise(ctx) })
+}
+
+// compromises returns the state of each device that was judged.
+func (p *Part) compromises(ctx context.Context) (map[tocsin.DeviceID]string, error) {
+	c, err := p.compromiseNow(ctx)
+	of := make(map[tocsin.DeviceID]string, len(c.Devices))
+	for _, d := range c.Devices {
+		of[d.Device] = d.State.String()
+	}
+	return of, err
+}
+
+func (p *Part) rankingNow(ctx context.Context) (api.Ranking, error) {
+	if p.incident == nil {
+		return api.Ranking{}, nil
+	}
+	return p.ranking.get(func() (api.Ranking, error) { return p.incident.Ranking(ctx) })
+}
+
+func (p *Part) campaignTable() table.View {
+	return table.Table[api.CampaignLine]{
+		Columns: []table.Column[api.CampaignLine]{
+			text("id", func(c *api.CampaignLine) string { return string(c.ID) }),
+			words("status", func(c *api.CampaignLine) string { return c.Status.String() }),
+			when("opened", func(c *api.CampaignLine) time.Time { return c.Opened }),
+			when("first", func(c *api.CampaignLine) time.Time { return c.First }),
+			when("last", func(c *api.CampaignLine) time.Time { return c.Last }),
+			when("ended", func(c *api.CampaignLine) time.Time { return c.Ended }),
+			number("confidence", func(c *api.CampaignLine) float64 { return c.Confidence }),
+			number("size", func(c *api.CampaignLine) float64 { return c.Size.Value }),
+			number("attempts", func(c *api.CampaignLine) uint64 { return c.Attempts }),
+			number("dropped", func(c *api.CampaignLine) uint64 { return c.Dropped }),
+			number("sources", func(c *api.CampaignLine) int { return c.Sources }),
+			number("targets", func(c *api.CampaignLine) int { return c.Targets }),
+			{Name: "service", Text: func(c *api.CampaignLine) string { return joined(c.Services) }},
+			words("into", func(c *api.CampaignLine) string { return string(c.Into) }),
+		},
+		Load: loading(func(ctx context.Context) ([]api.CampaignLine, error) {
+			all, err := p.allCampaigns(ctx)
+			list := make([]api.CampaignLine, 0, len(all))
+			for _, c := range all {
+				list = append(list, api.CampaignLineOf(c))
+			}
+			return list, err
+		}),
+	}
+}
+
+// errCampaign says which campaign's rows are wanted.
+var errCampaign = api.Refuse(400, "campaign: want the ID of one")
+
+// A Member is one of the table of a campaign's sources.
+type Member struct {
+	tocsin.Member
+	Attributed bool   `json:"attributed"` // false: it was only active at the same time
+	Network    uint32 `json:"network"`
+	Country    string `json:"country"`
+	Blocked    bool   `json:"blocked"`
+}
+
+func (p *Part) memberTable() table.View {
+	return table.Table[Member]{
+		Columns: []table.Column[Member]{
+			prefix("source", func(m *Member) netip.Prefix { return m.Source }),
+			yes("attributed", func(m *Member) bool { return m.Attributed }),
+			number("attempts", func(m *Member) uint32 { return m.Attempts }),
+			number("devices", func(m *Member) uint32 { return m.Devices }),
+			number("confidence", func(m *Member) float64 { return m.Confidence }),
+			when("first", func(m *Member) time.Time { return m.First }),
+			when("last", func(m *Member) time.Time { return m.Last }),
+			number("network", func(m *Member) uint32 { return m.Network }),
+			words("country", func(m *Member) string { return m.Country }),
+			yes("blocked", func(m *Member) bool { return m.Blocked }),
+			text("reasons", func(m *Member) string { return joined(m.Reasons) }),
+		},
+		Params: []string{"campaign"},
+		Load: func(ctx context.Context, q table.Query) ([]Member, error) {
+			id := tocsin.CampaignID(q.Where["campaign"])
+			if id == "" {
+				return nil, errCampaign
+			}
+			c, err := p.campaign(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			beside, err := p.hub.Unattributed(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			blocked, err := p.blockedSources(ctx)
+			var list []Member
+			add := func(members []tocsin.Member, attributed bool) {
+				for _, m := range members {
+					n := p.hub.Network(m.Source.Addr())
+					m.Reasons = append([]tocsin.Reason{}, m.Reasons...)
+					list = append(list, Member{m, attributed, n.AS, n.Country, blocked[m.Source]})
+				}
+			}
+			add(c.Sources, true)
+			add(beside, false)
+			return list, err
+		},
+	}
+}
+
+// blockedSources returns the prefixes that a block in force names.
+func (p *Part) blockedSources(ctx context.Context) (map[netip.Prefix]bool, error) {
+	rules, err := p.allRules(ctx)
+	blocked := make(map[netip.Prefix]bool, len(rules))
+	for i := range rules {
+		if rules[i].Action == tocsin.Block.String() {
+			blocked[rules[i].Prefix] = true
+		}
+	}
+	return blocked, err
+}
+
+// A Target is one of the table of a campaign's devices.
+type Target struct {
+	Device   tocsin.DeviceID  `json:"device"`
+	Name     string           `json:"name"`
+	Owner    tocsin.OwnerID   `json:"owner"`
+	Attempts uint64           `json:"attempts"`
+	Sources  int              `json:"sources"`
+	Services []tocsin.Service `json:"services"`
+	First    *time.Time       `json:"first"` // null: what came is no longer remembered
+	Last     *time.Time       `json:"last"`
+	Entered  string           `json:"entered"` // its compromise; "" is not judged
+}
+
+func (p *Part) targetTable() table.View {
+	return table.Table[Target]{
+		Columns: []table.Column[Target]{
+			text("device", func(t *Target) string { return string(t.Device) }),
+			text("name", func(t *Target) string { return t.Name }),
+			words("owner", func(t *Target) string { return string(t.Owner) }),
+			number("attempts", func(t *Target) uint64 { return t.Attempts }),
+			number("sources", func(t *Target) int { return t.Sources }),
+			text("services", func(t *Target) string { return joined(t.Services) }),
+			when("first", func(t *Target) time.Time { return timeOf(t.First) }),
+			when("last", func(t *Target) time.Time { return timeOf(t.Last) }),
+			words("entered", func(t *Target) string { return t.Entered }),
+		},
+		Params: []string{"campaign"},
+		Load: func(ctx context.Context, q table.Query) ([]Target, error) {
+			id := tocsin.CampaignID(q.Where["campaign"])
+			if id == "" {
+				return nil, errCampaign
+			}
+			c, err := p.campaign(ctx, id)
+			if err != nil {
+				return nil, err
+			}
+			return p.targets(ctx, c)
+		},
+	}
+}
+
+// targets returns a campaign's devices with what its sources did there.
+func (p *Part) targets(ctx context.Context, c tocsin.Campaign) ([]Target, error) {
+	devices, err := p.allDevices(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[tocsin.DeviceID]*Device, len(devices))
+	for i := range devices {
+		known[devices[i].ID] = &devices[i]
+	}
+	list := make([]Target, len(c.Targets))
+	at := make(map[tocsin.DeviceID]*Target, len(list))
+	for i, id := range c.Targets {
+		list[i] = Target{Device: id, Services: []tocsin.Service{}}
+		if d := known[id]; d != nil {
+			list[i].Name, list[i].Owner, list[i].Entered = d.Name, d.Owner, d.Compromise
+		}
+		at[id] = &list[i]
+	}
+	for _, touch := range p.touches(c) {
+		t := at[touch.Device]
+		if t == nil {
+			continue
+		}
+		t.Attempts += uint64(touch.Attempts)
+		t.Sources++
+		for _, s := range touch.Services {
+			if !slices.Contains(t.Services, s) {
+				t.Services = append(t.Services, s)
+			}
+		}
+		if t.First == nil || touch.First.Before(*t.First) {
+			t.First = &touch.First
+		}
+		if t.Last == nil || touch.Last.After(*t.Last) {
+			t.Last = &touch.Last
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Target) int { return cmp.Compare(b.Attempts, a.Attempts) })
+	return list, nil
+}
+
+// touches returns what a campaign's sources did where.
+func (p *Part) touches(c tocsin.Campaign) (list []overview.Touch) {
+	p.with(func(l *overview.Ledger) { list = l.Touches(sourcesOf(c)) })
+	return list
+}
+
+func sourcesOf(c tocsin.Campaign) []netip.Prefix {
+	list := make([]netip.Prefix, len(c.Sources))
+	for i, m := range c.Sources {
+		list[i] = m.Source
+	}
+	return list
+}
+
+// A Controller is one of the table of candidates.
+type Controller struct {
+	controller.Candidate
+	Rank int          `json:"rank"`
+	Case *takedown.ID `json:"case"` // null: nobody opened one
+}
+
+func (p *Part) allControllers(ctx context.Context) ([]Controller, error) {
+	ranking, err := p.rankingNow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cases, err := p.allCases(ctx)
+	list := make([]Controller, len(ranking.Candidates))
+	for i, c := range ranking.Candidates {
+		list[i] = Controller{Candidate: c, Rank: i + 1}
+		for _, one := range cases {
+			if one.Source.Contains(c.Address) && (one.Port == 0 || one.Port == c.Port) && one.State != takedown.Rejected {
+				list[i].Case = &one.ID
+				break
+			}
+		}
+	}
+	return list, err
+}
+
+func (p *Part) controllerTable() table.View {
+	return table.Table[Controller]{
+		Columns: []table.Column[Controller]{
+			number("rank", func(c *Controller) int { return c.Rank }),
+			{Name: "address", Text: func(c *Controller) string { return c.Address.String() }, Compare: func(a, b *Controller) int { return a.Address.Compare(b.Address) }},
+			number("port", func(c *Controller) int { return int(c.Port) }),
+			number("protocol", func(c *Controller) int { return int(c.Protocol) }),
+			words("class", func(c *Controller) string { return c.Class.String() }),
+			number("score", func(c *Controller) float64 { return c.Score }),
+			number("q", func(c *Controller) float64 { return c.Q }),
+			yes("admitted", func(c *Controller) bool { return c.Admitted }),
+			number("devices", func(c *Controller) int { return c.Devices }),
+			number("labelled", func(c *Controller) int { return c.Labelled }),
+			when("first", func(c *Controller) time.Time { return c.First }),
+			when("last", func(c *Controller) time.Time { return c.Last }),
+			words("case", func(c *Controller) string {
+				if c.Case == nil {
+					return ""
+				}
+				return string(*c.Case)
+			}),
+			text("reasons", func(c *Controller) string { return joined(c.Reasons) }),
+		},
+		Load: loading(p.allControllers),
+	}
+}
+
+func (p *Part) compromiseTable() table.View {
+	return table.Table[api.Assessed]{
+		Columns: []table.Column[api.Assessed]{
+			text("device", func(a *api.Assessed) string { return string(a.Device) }),
+			text("name", func(a *api.Assessed) string { return a.Name }),
+			words("owner", func(a *api.Assessed) string { return string(a.Owner) }),
+			{
+				Name: "state", Word: true, Text: func(a *api.Assessed) string { return a.State.String() },
+				Compare: func(a, b *api.Assessed) int { return cmp.Compare(a.State, b.State) },
+			},
+			number("p", func(a *api.Assessed) float64 { return a.P }),
+			yes("covered", func(a *api.Assessed) bool { return a.Covered }),
+			number("sources", func(a *api.Assessed) int { return a.Attack.Sources }),
+			number("attempts", func(a *api.Assessed) uint64 { return a.Attack.Attempts }),
+			when("first", func(a *api.Assessed) time.Time { return a.Attack.First }),
+			when("last", func(a *api.Assessed) time.Time { return a.Attack.Last }),
+			text("missing", func(a *api.Assessed) string { return missingOf(a.Missing) }),
+			text("why", func(a *api.Assessed) string { return string(a.Why) }),
+		},
+		Load: loading(func(ctx context.Context) ([]api.Assessed, error) {
+			c, err := p.compromiseNow(ctx)
+			return c.Devices, err
+		}),
+		Finish: func(_ context.Context, rows []api.Assessed) error {
+			for i := range rows { // ask about one device for those
+				rows[i].Ledger, rows[i].Closing = nil, nil
+			}
+			return nil
+		},
+	}
+}
+
+func missingOf(list []compromise.Missing) string {
+	parts := make([]string, len(list))
+	for i, m := range list {
+		parts[i] = m.Why.String()
+	}
+	return strings.Join(slices.Compact(parts), " ")
+}

@@ -1,0 +1,170 @@
+package overview
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/tocsin-io/tocsin"
+)
+
+// A Source is what one source did, as far as it is remembered.
+type Source struct {
+	Prefix    netip.Prefix
+	Attempts  uint64 // within the span that was asked for
+	Dropped   uint64 // packets, by sample: a lower bound
+	Failures  uint64
+	Successes uint32
+	Probes    uint64
+	Devices   int
+	Owners    []tocsin.OwnerID
+	Services  []tocsin.Service
+	Accounts  []tocsin.AccountTag
+	First     time.Time
+	Last      time.Time
+	LastHit   time.Time // when a device last dropped packets of it; zero is never
+}
+
+// Sources returns who did something in a span up to now, in no order.
+func (l *Ledger) Sources(now time.Time, span time.Duration) []Source {
+	first := minuteOf(now) - int64(span/time.Minute) + 1
+	var list []Source
+	for p, x := range l.sources.all {
+		if x.last/60 >= first {
+			list = append(list, l.row(p, x, first))
+		}
+	}
+	return list
+}
+
+// Source returns what is remembered of one, of a whole week.
+func (l *Ledger) Source(p netip.Prefix) (Source, bool) {
+	x := l.sources.all[p]
+	if x == nil {
+		return Source{}, false
+	}
+	return l.row(p, x, 0), true
+}
+
+func (l *Ledger) row(p netip.Prefix, x *source, first int64) Source {
+	out := Source{
+		Prefix: p, Failures: x.failures, Successes: x.successes, Probes: x.probes, Devices: len(x.touches),
+		Accounts: slices.Clone(x.accounts), First: clock(x.first), Last: clock(x.last),
+	}
+	if x.dropAt > 0 {
+		out.LastHit = clock(x.dropAt)
+	}
+	for _, c := range x.cells {
+		if int64(c.minute) >= first {
+			out.Attempts += uint64(c.attempts)
+			out.Dropped += uint64(c.dropped)
+		}
+	}
+	services := uint32(0)
+	for _, t := range x.touches {
+		services |= t.services
+		if owner := l.names.devices[t.device].owner; !slices.Contains(out.Owners, owner) {
+			out.Owners = append(out.Owners, owner)
+		}
+	}
+	slices.Sort(out.Owners)
+	out.Services = l.names.of(services)
+	return out
+}
+
+func clock(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+
+// Hits returns how often packets of a source were dropped, and when last.
+func (l *Ledger) Hits(p netip.Prefix) (n uint64, last time.Time) {
+	x := l.sources.all[p]
+	if x == nil || x.dropAt == 0 {
+		return 0, time.Time{}
+	}
+	return x.dropped, clock(x.dropAt)
+}
+
+// A Touch is what one source did at one device.
+type Touch struct {
+	Source   netip.Prefix
+	Device   tocsin.DeviceID
+	Owner    tocsin.OwnerID
+	Attempts uint32
+	Services []tocsin.Service
+	First    time.Time
+	Last     time.Time
+}
+
+// Touches returns what these sources did where.
+func (l *Ledger) Touches(list []netip.Prefix) (out []Touch) {
+	for _, p := range list {
+		x := l.sources.all[p]
+		if x == nil {
+			continue
+		}
+		for _, t := range x.touches {
+			d := l.names.devices[t.device]
+			out = append(out, Touch{
+				Source: p, Device: d.id, Owner: d.owner, Attempts: t.attempts, Services: l.names.of(t.services),
+				First: clock(int64(t.first)), Last: clock(int64(t.last)),
+			})
+		}
+	}
+	return out
+}
+
+// A Course is what some sources did over time, oldest first.
+type Course struct {
+	Step     int      `json:"step"` // seconds
+	At       []int64  `json:"at"`
+	Attempts []uint64 `json:"attempts"`
+	Dropped  []uint64 `json:"dropped"`
+	Sources  []uint32 `json:"sources"`
+}
+
+// Course returns what these sources did between two moments, as far as it is
+// remembered, in at most 200 steps.
+func (l *Ledger) Course(list []netip.Prefix, from, to time.Time) Course {
+	step := int64(1)
+	for _, wider := range []int64{5, 15, 60, 360, 1440} {
+		if to.Sub(from)/time.Minute/time.Duration(step) >= 200 {
+			step = wider
+		}
+	}
+	first := minuteOf(from) / step * step
+	n := int(max(1, min(200, (minuteOf(to)-first)/step+1)))
+	c := Course{
+		Step: int(step * 60), At: make([]int64, n), Attempts: make([]uint64, n), Dropped: make([]uint64, n), Sources: make([]uint32, n),
+	}
+	for i := range n {
+		c.At[i] = (first + int64(i)*step) * 60
+	}
+	for _, p := range list {
+		x := l.sources.all[p]
+		if x == nil {
+			continue
+		}
+		done := -1
+		for _, one := range x.cells {
+			i := int((int64(one.minute) - first) / step)
+			if int64(one.minute) < first || i >= n {
+				continue
+			}
+			c.Attempts[i] += uint64(one.attempts)
+			c.Dropped[i] += uint64(one.dropped)
+			if i != done {
+				c.Sources[i]++
+				done = i
+			}
+		}
+	}
+	return c
+}
+
+// Services returns those of which a device told something.
+func (l *Ledger) Services(id tocsin.DeviceID) []tocsin.Service {
+	i, ok := l.names.numbers[id]
+	if !ok {
+		return []tocsin.Service{}
+	}
+	return l.names.of(l.names.devices[i].services)
+}
