@@ -84,7 +84,7 @@ var incidentSettings = []setting[Hub]{
 	{"incident.keep", "how far back evidence is looked at", func(c *Hub) any { return &c.Incident.Keep }},
 	{"incident.vendor", "servers of vendors, of time and names: never controllers", func(c *Hub) any { return &c.Incident.Vendor }},
 	{"incident.disclose", "owners who agreed that a full dossier tells their addresses and models", func(c *Hub) any { return &c.Incident.Disclose }},
-	{"incident.console", `base of the links in notifications, such as "https://hub.example.org:7443/"; empty gives none`, func(c *Hub) any { return &c.Incident.Console }},
+	{"incident.console", `base of the links in notifications, such as "https://hub.example.org:7443/console/"; empty gives none`, func(c *Hub) any { return &c.Incident.Console }},
 	{"incident.silent", "after which a device counts as silent", func(c *Hub) any { return &c.Incident.Silent }},
 	{"incident.require_flows", "a device whose outgoing connections were not read counts as unknown, never as clean", func(c *Hub) any { return &c.Incident.RequireFlows }},
 
