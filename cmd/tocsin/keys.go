@@ -57,7 +57,11 @@ func printKeys(w io.Writer, s api.KeyStatus) error {
 	if s.Root.OnHub {
 		where = "on the hub"
 	}
-	fmt.Fprintf(w, "\nroot      version %d, until %s; %d of %s decides, %s\n", s.Root.Version, day(s.Root.Until), s.Root.Threshold, count(len(s.Root.Keys), "key"), where)
+	verb := "decide"
+	if s.Root.Threshold == 1 {
+		verb = "decides"
+	}
+	fmt.Fprintf(w, "\nroot      version %d, until %s; %d of %s %s, %s\n", s.Root.Version, day(s.Root.Until), s.Root.Threshold, count(len(s.Root.Keys), "key"), verb, where)
 	for _, k := range s.Root.Keys {
 		fmt.Fprintf(w, "          %s\n", clean(k))
 	}
