@@ -28,6 +28,9 @@ var files embed.FS
 //go:embed style.css
 var style []byte
 
+//go:embed icon.svg
+var icon []byte
+
 // Folder is where the pages are served.
 const Folder = "/docs/"
 
@@ -112,6 +115,8 @@ func (l *Library) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case name == l.style:
 		h.Set("Cache-Control", "max-age=31536000, immutable")
 		serve(w, r, "text/css; charset=utf-8", digest(style), style)
+	case name == "icon.svg":
+		serve(w, r, "image/svg+xml", digest(icon), icon)
 	case strings.HasPrefix(name, "pictures/") && path.Ext(name) == ".png":
 		picture, err := fs.ReadFile(l.files, name)
 		if err != nil {

@@ -106,7 +106,7 @@ func leads(parts map[string]map[string]bool, from, to string) bool {
 
 // ours is every element of a page, with the attributes that it may have.
 var ours = map[string]string{
-	"html": "lang", "head": "", "meta": "charset name content", "title": "", "link": "rel href", "body": "", "header": "",
+	"html": "lang", "head": "", "meta": "charset name content", "title": "", "link": "rel href type", "body": "", "header": "",
 	"main": "id tabindex", "nav": "id aria-label", "details": "class open", "summary": "",
 	"h1": "id", "h2": "id", "h3": "id", "h4": "id", "p": "", "ul": "class", "ol": "start", "li": "", "a": "href class aria-label aria-current",
 	"code": "", "pre": "tabindex", "em": "", "strong": "", "blockquote": "", "hr": "", "br": "", "img": "src alt",
@@ -199,6 +199,9 @@ func TestServing(t *testing.T) {
 	}
 	if rec := get(l.style); rec.Code != http.StatusOK || !strings.HasPrefix(rec.Header().Get("Content-Type"), "text/css") {
 		t.Errorf("style: %d %v", rec.Code, rec.Header())
+	}
+	if rec := get("icon.svg"); rec.Code != http.StatusOK || rec.Header().Get("Content-Type") != "image/svg+xml" {
+		t.Errorf("icon: %d %v", rec.Code, rec.Header())
 	}
 	if rec := get("spec/feed.md"); rec.Code != http.StatusMovedPermanently || rec.Header().Get("Location") != Folder+"spec/feed" {
 		t.Errorf("a file's name: %d %v", rec.Code, rec.Header())

@@ -97,11 +97,12 @@ const pageHead = `<!DOCTYPE html>
 <meta name="color-scheme" content="light dark">
 <title>%s · Tocsin</title>
 <link rel="stylesheet" href="%s">
+<link rel="icon" href="` + Folder + `icon.svg" type="image/svg+xml">
 </head>
 <body>
 <a class="skip" href="#text">Skip to the text</a>
 <header>
-<a class="home" href="%s">Tocsin documentation</a>
+<a class="home" href="%s">Tocsin manual</a>
 <a href="#pages">All pages</a>
 <a href="/console/">Console</a>
 </header>
