@@ -130,3 +130,19 @@ func TestATableAsAFile(t *testing.T) {
 		t.Errorf("got %q, %v", text, resp.Header)
 	}
 }
+
+func TestTablesOfPeople(t *testing.T) {
+	w := newWorld(t, people(t, time.Now))
+	w.welcome("ada", store.Admin)
+	for _, path := range []string{"/v1/tables/users?sort=last&role=admin", "/v1/tables/users?format=csv", "/v1/tables/log?desc=1&sort=at&how=socket", "/v1/tables/log?q=user"} {
+		resp, text := w.as(store.Admin, "GET", path, "")
+		if resp.StatusCode != http.StatusOK || !strings.Contains(text, "ada") {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, text)
+		}
+	}
+	for path, role := range map[string]store.Role{"/v1/tables/users": store.Analyst, "/v1/tables/log": store.Viewer} {
+		if resp, _ := w.as(role, "GET", path, ""); resp.StatusCode != http.StatusForbidden {
+			t.Errorf("%s by a %s: %d", path, role, resp.StatusCode)
+		}
+	}
+}

@@ -134,6 +134,10 @@ func New(c Config) *API {
 		redeems:   newLimiter[netip.Prefix](0.1, 6, sources),
 		everybody: newLimiter[struct{}](20, 100, 1),
 	}
+	a.Tables = a.peopleTables()
+	for name, t := range c.Tables {
+		a.Tables[name] = t
+	}
 	for _, r := range a.routes() {
 		a.mux.Handle(r.pattern, a.handler(r))
 	}
