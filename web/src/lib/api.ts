@@ -30,9 +30,16 @@ export function url(path: string, query?: Query): string {
 
 export interface Options {
   query?: Query
-  body?: unknown // JSON; a string is sent as it is
+  body?: unknown // JSON; a string or a file is sent as it is
   signal?: AbortSignal
   anonymous?: boolean // 401 is an answer, and no ended session
+}
+
+function bodyOf(body: unknown): RequestInit {
+  if (body === undefined) return {}
+  const [type, bytes] =
+    body instanceof Blob ? ['application/octet-stream', body] : typeof body === 'string' ? ['text/plain; charset=utf-8', body] : ['application/json', JSON.stringify(body)]
+  return { headers: { 'Content-Type': type as string }, body: bytes }
 }
 
 // ask returns the answer as it came, once it is a good one.
@@ -45,8 +52,7 @@ export async function ask(method: string, path: string, o: Options = {}): Promis
         credentials: 'same-origin',
         cache: 'no-store',
         signal: o.signal,
-        headers: o.body === undefined ? undefined : { 'Content-Type': typeof o.body === 'string' ? 'text/plain; charset=utf-8' : 'application/json' },
-        body: o.body === undefined ? undefined : typeof o.body === 'string' ? o.body : JSON.stringify(o.body),
+        ...bodyOf(o.body),
       })
     } catch (e) {
       if (o.signal?.aborted) throw e
