@@ -170,6 +170,9 @@ export async function startLive() {
 export const lostAt = () => lostSince
 
 export function stopLive() {
+  last = ''
+  live.now = null
+  live.story = []
   stop?.abort()
   wake()
 }
