@@ -1,1 +1,0 @@
-import{A as e,M as t,t as n}from"./Page-BonSUJAq.js";import"./index-DUUSCCLg.js";var r=t(`<p class="panel">…</p>`);function i(t){n(t,{name:`help-help`,title:`help-help`,children:(t,n)=>{var i=r();e(t,i)},$$slots:{default:!0}})}export{i as default};
