@@ -267,21 +267,36 @@ func (p *Part) ApproveCase(ctx context.Context, id takedown.ID, digest takedown.
 	return p.show(f), nil
 }
 
-// people returns how many may approve: who has an API token of an analyst or an
-// admin, and whoever works at the hub itself, who counts as one.
+// people returns how many may approve: who may sign in to the console or has an
+// API token, as an analyst or an admin. A name counts once, as it does where people
+// approve. Whoever works at the hub itself counts as one, unless an admin may sign
+// in: the first admin was made there.
 func (p *Part) people(ctx context.Context) (int, error) {
 	all, err := p.deps.Store.Accesses(ctx)
 	if err != nil {
 		return 0, err
 	}
-	n := 1
+	users, err := p.deps.Store.Users(ctx)
+	if err != nil {
+		return 0, err
+	}
+	names, atHub := map[string]bool{}, 1
 	now := p.deps.Now()
 	for _, a := range all {
 		if a.Role != store.Viewer && (a.Until.IsZero() || now.Before(a.Until)) {
-			n++
+			names[strings.ToLower(a.Name)] = true
 		}
 	}
-	return n, nil
+	for _, u := range users {
+		if u.Role == store.Viewer || u.Off || u.Password == "" {
+			continue
+		}
+		names[strings.ToLower(u.Name)] = true
+		if u.Role == store.Admin {
+			atHub = 0
+		}
+	}
+	return len(names) + atHub, nil
 }
 
 // errNoContact says that nobody is known to write to.

@@ -65,6 +65,7 @@ type Store interface {
 	Devices(ctx context.Context) iter.Seq2[tocsin.Device, error]
 	States(ctx context.Context) iter.Seq2[store.DeviceState, error]
 	Accesses(ctx context.Context) ([]store.Access, error)
+	Users(ctx context.Context) ([]store.User, error)
 }
 
 // A Fleet is what the hub concluded.

@@ -16,6 +16,7 @@ import (
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/compromise"
 	"github.com/tocsin-io/tocsin/notify"
+	"github.com/tocsin-io/tocsin/store"
 	"github.com/tocsin-io/tocsin/takedown"
 )
 
@@ -292,6 +293,39 @@ func TestOneMailADay(t *testing.T) {
 	}
 	if _, err := w.OpenCase(t.Context(), api.CaseWish{Kind: takedown.BruteForce, Source: netip.MustParsePrefix("10.0.0.1/32")}, "ada"); !refused(err, http.StatusBadRequest) {
 		t.Errorf("a private address: %v", err)
+	}
+}
+
+// TestAccountsCount: where a second person may sign in and approve, one alone does
+// not approve twice; an account that cannot sign in counts for nobody.
+func TestAccountsCount(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	ctx := t.Context()
+	count := func(want int) {
+		t.Helper()
+		if n, err := w.people(ctx); err != nil || n != want {
+			t.Errorf("%d people, %v; want %d", n, err, want)
+		}
+	}
+	count(1)
+	w.must(w.store.AddUser(ctx, store.User{Name: "ada", Role: store.Admin, Made: day, Password: "x"}))
+	w.must(w.store.AddUser(ctx, store.User{Name: "eve", Role: store.Viewer, Made: day, Password: "x"}))
+	w.must(w.store.AddUser(ctx, store.User{Name: "ben", Role: store.Analyst, Made: day}))
+	count(1)
+	w.must(w.store.ChangeUser(ctx, store.User{Name: "ben", Role: store.Analyst, Made: day, Password: "x"}))
+	count(2)
+	id, digest := w.open()
+	_, err := w.ApproveCase(ctx, id, digest, "ada")
+	w.must(err)
+	w.pass(31 * time.Minute)
+	if _, err := w.ApproveCase(ctx, id, digest, "ada"); !refused(err, http.StatusConflict) {
+		t.Errorf("approved alone where two may: %v", err)
+	}
+	f, err := w.ApproveCase(ctx, id, digest, "ben")
+	w.must(err)
+	if !f.Draft.Approved {
+		t.Error("approved by two, and not ready")
 	}
 }
 
