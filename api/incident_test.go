@@ -255,6 +255,7 @@ func TestMistakesAboutIncidents(t *testing.T) {
 		{"POST", "/v1/compromise/d-clean/dismiss", `{"reason":"x"}`, 409},
 		{"POST", "/v1/compromise/nobody/dismiss", `{"reason":"x"}`, 404},
 		{"GET", "/v1/notices?language=xx", "", 400},
+		{"GET", "/v1/notices?kind=xx", "", 400},
 		{"GET", "/v1/notices?owner=%00", "", 400},
 		{"POST", "/v1/notices/approve", `{}`, 400},
 		{"POST", "/v1/notices/approve", `{"digest":"zz"}`, 400},

@@ -196,12 +196,16 @@ func (a *API) notices(c *call) (any, error) {
 	if language != "" && !slices.Contains(bulletin.Languages(), language) {
 		return nil, badRequest("language: want en or fr")
 	}
+	kind := bulletin.Kind(c.r.FormValue("kind"))
+	if kind != "" && kind != bulletin.Notice && kind != bulletin.Public {
+		return nil, badRequest("kind: want notice or bulletin")
+	}
 	all, err := a.Incident.Notices(c.r.Context())
 	if err != nil {
 		return nil, err
 	}
 	all = slices.DeleteFunc(slices.Clone(all), func(t bulletin.Text) bool {
-		return owner != "" && t.To != string(owner) || language != "" && t.Language != language
+		return owner != "" && t.To != string(owner) || language != "" && t.Language != language || kind != "" && t.Kind != kind
 	})
 	page, next, err := pageOf(c, all, func(t bulletin.Text) string { return string(t.Kind) + " " + string(t.Language) + " " + t.To })
 	p := NoticePage{Notices: make([]Notice, 0, len(page)), Next: next}
