@@ -1,0 +1,62 @@
+// The hub gives its reasons as English sentences. Those that are known are said in
+// the reader's language, and the weight that some of them carry is taken apart.
+// What is not known stays as the hub said it.
+
+import { lang, locale } from '../lib/lang.svelte'
+
+export interface Reason {
+  text: string
+  nats?: number // weight of this evidence
+  need?: number // what it takes in all
+}
+
+const weighed = /^(.*) \((-?[\d.]+) of ([\d.]+) nats\)$/s
+
+const french: [RegExp, (...m: string[]) => string][] = [
+  [/^tried accounts in the same order as (\S+?)(?:: (.*))?$/s, (a, names) => `a essayé des comptes dans le même ordre que ${a}${names ? ` : ${names}` : ''}`],
+  [/^its client looks like that of (.*)$/s, (a) => `son client ressemble à celui de ${a}`],
+  [/^tried devices that few try, as (.*) did$/s, (a) => `a essayé des appareils que peu essaient, comme ${a}`],
+  [/^active in the same five minutes as (.*), more often than chance$/s, (a) => `active dans les mêmes cinq minutes que ${a}, plus souvent que par hasard`],
+  [/^in the same network as (.*)$/s, (a) => `dans le même réseau que ${a}`],
+  [/^agrees with (\d+) members$/, (n) => `concorde avec ${n} membres`],
+  [/^no two kinds of evidence join it to others$/, () => 'aucun couple d’indices ne la relie à d’autres'],
+  [/^one attempt in all$/, () => 'une seule tentative en tout'],
+  [/^contacted by (\d+) of (\d+) compromised devices and (\d+) of (\d+) others \(p (.*)\)$/, (a, b, c, d, p) => `contactée par ${a} des ${b} appareils compromis et ${c} des ${d} autres (p ${p})`],
+  [/^no first attack is known: that contacts came before it says nothing$/, () => 'aucune première attaque n’est connue : que les contacts la précèdent ne dit rien'],
+  [/^in contact before the first attack: (\d+) of (\d+) \(p (.*?)\)(.*)$/, (a, b, p, v) => `en contact avant la première attaque : ${a} sur ${b} (p ${p})${vote(v)}`],
+  [/^regularity (\S+) more than others \(p (.*?)\)(.*)$/, (r, p, v) => `régularité supérieure de ${r} à celle des autres (p ${p})${vote(v)}`],
+  [/^(\d+) sources attributed$/, (n) => `${n} sources attribuées`],
+  [/^not enough evidence: a single device cannot be compared with others$/, () => 'pas assez d’indices : un seul appareil ne se compare à aucun autre'],
+  [/^not enough evidence: no device is labelled as compromised$/, () => 'pas assez d’indices : aucun appareil n’est tenu pour compromis'],
+  [/^not enough evidence: one device only is labelled as compromised; what is common to two is looked for$/, () => 'pas assez d’indices : un seul appareil est tenu pour compromis ; on cherche ce que deux ont en commun'],
+  [/^not enough evidence: no contact with any external destination is known of these devices$/, () => 'pas assez d’indices : aucun contact de ces appareils avec l’extérieur n’est connu'],
+  [/^not enough evidence: no external destination was contacted by two compromised devices, and by one of them before it attacked$/, () => 'pas assez d’indices : aucune destination extérieure n’a été contactée par deux appareils compromis, dont un avant d’attaquer'],
+]
+
+function vote(v: string): string {
+  if (v === ': has no vote') return ' : n’a pas voix'
+  const m = /^: too few to know, votes by (\d+) %$/.exec(v)
+  return m ? ` : trop peu pour savoir, compte pour ${m[1]} %` : v
+}
+
+function say(text: string): string {
+  if (lang.now !== 'fr') return text
+  for (const [of, to] of french) {
+    const m = of.exec(text)
+    if (m) return to(...m.slice(1).map((s) => s ?? ''))
+  }
+  return text
+}
+
+export function reason(text: string): Reason {
+  const m = weighed.exec(text)
+  return m ? { text: say(m[1]), nats: Number(m[2]), need: Number(m[3]) } : { text: say(text) }
+}
+
+// p writes a probability that may be very small.
+export function p(x: number): string {
+  const plain = (v: number) => new Intl.NumberFormat(locale(), { maximumSignificantDigits: 2 }).format(v)
+  if (x === 0 || Math.abs(x) >= 0.0001) return plain(x)
+  const e = Math.floor(Math.log10(Math.abs(x)))
+  return `${plain(x / 10 ** e)} · 10⁻${[...String(-e)].map((d) => '⁰¹²³⁴⁵⁶⁷⁸⁹'[Number(d)]).join('')}`
+}
