@@ -1,1 +1,0 @@
-import{A as e,M as t,t as n}from"./Page-Db8usMrs.js";import"./index-gIXjraNp.js";var r=t(`<p class="panel">…</p>`);function i(t){n(t,{name:`cases-list`,title:`cases-list`,children:(t,n)=>{var i=r();e(t,i)},$$slots:{default:!0}})}export{i as default};
