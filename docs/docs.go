@@ -35,7 +35,7 @@ var icon []byte
 const Folder = "/docs/"
 
 // policy lets a browser load what this package serves, and nothing else.
-const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
+const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 // A page is one file, rendered when it is first asked for.
 type page struct {
@@ -53,6 +53,9 @@ type Library struct {
 	pages map[string]*page // by what follows Folder: "", "keys", "spec/feed"
 	nav   []group
 	style string // name of the style sheet, which changes with it
+
+	once  sync.Once // makes the index, when somebody searches
+	index []section
 }
 
 // New returns the documentation.
@@ -115,6 +118,8 @@ func (l *Library) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case name == l.style:
 		h.Set("Cache-Control", "max-age=31536000, immutable")
 		serve(w, r, "text/css; charset=utf-8", digest(style), style)
+	case name == searchPage:
+		l.search(w, r)
 	case name == "icon.svg":
 		serve(w, r, "image/svg+xml", digest(icon), icon)
 	case strings.HasPrefix(name, "pictures/") && path.Ext(name) == ".png":

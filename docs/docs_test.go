@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -110,6 +111,7 @@ var ours = map[string]string{
 	"main": "id tabindex", "nav": "id aria-label", "details": "class open", "summary": "",
 	"h1": "id", "h2": "id", "h3": "id", "h4": "id", "p": "", "ul": "class", "ol": "start", "li": "", "a": "href class aria-label aria-current",
 	"code": "", "pre": "tabindex", "em": "", "strong": "", "blockquote": "", "hr": "", "br": "", "img": "src alt",
+	"form": "action role", "input": "type name aria-label placeholder maxlength value",
 	"div": "class role aria-label tabindex", "span": "class", "table": "", "thead": "", "tbody": "", "tr": "", "th": "scope", "td": "",
 }
 
@@ -210,6 +212,38 @@ func TestServing(t *testing.T) {
 		if rec := get(missing); rec.Code != http.StatusNotFound || rec.Header().Get("Content-Security-Policy") != policy {
 			t.Errorf("%q: %d", missing, rec.Code)
 		}
+	}
+}
+
+// TestSearch: what people look for is found, and what strangers type stays text.
+func TestSearch(t *testing.T) {
+	l := library(t)
+	for asked, want := range map[string]string{
+		"locked out pass":       Folder + "start-one-box#5-ten-passes-before-you-need-them",
+		"hub backup":            Folder + "reference/commands#tocsin-hub-backup",
+		"MOVING root":           Folder + "keys#moving-the-root-to-other-machines",
+		"max_user_instances":    Folder + "incident-walkthrough",
+		"policy.witness_owners": Folder + "reference/hub.toml#policy",
+		"no.such nonsensical":   "",
+	} {
+		found := l.find(asked)
+		at := slices.IndexFunc(found, func(r result) bool { return r.Address == want })
+		if want != "" && (at < 0 || at > 4) || want == "" && len(found) > 0 {
+			t.Errorf("%q: %v", asked, found)
+		}
+	}
+	for _, asked := range []string{"", "   ", "<script>alert(1)</script>", strings.Repeat("e ", 10_000), "\xff\xfe", "a\x00b", "\"><img src=x>"} {
+		rec := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", Folder+searchPage+"?"+url.Values{"q": {asked}}.Encode(), nil)
+		l.ServeHTTP(rec, r)
+		doc, err := html.Parse(rec.Body)
+		if err != nil || rec.Code != http.StatusOK {
+			t.Fatal(asked, rec.Code, err)
+		}
+		checkMarkup(t, "search for "+asked, doc)
+	}
+	if n := len(l.find("the")); n != maxResults {
+		t.Errorf("%d results, want %d at most", n, maxResults)
 	}
 }
 

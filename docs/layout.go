@@ -6,6 +6,7 @@ import (
 	"html"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -29,6 +30,9 @@ type view struct {
 	List         []link // pages, where the page is a list of them
 	Groups       []group
 	Missing      bool
+	Search       bool     // it is the page of a search
+	Asked        string   // what somebody searched for
+	Found        []result // and what was found
 }
 
 // write writes the page. It is written by hand: a template's package would make
@@ -40,10 +44,11 @@ func (v view) write(w *bytes.Buffer) {
 		}
 		fmt.Fprintf(w, format, words...)
 	}
-	say(pageHead, v.Title, Folder+v.Style, Folder)
+	say(pageHead, v.Title, Folder+v.Style, Folder, Folder+searchPage, strconv.Itoa(maxQuery), v.Asked)
 	if v.Missing {
 		say("<h1>%s</h1>\n<p>It may have moved with a new version. <a href=\"%s\">Look for it in the contents</a>.</p>\n", v.Title, Folder)
 	}
+	v.results(say)
 	if len(v.List) > 0 {
 		say("<h1>%s</h1>\n<p>Why things are as they are, one page each. A decision is replaced by a new page, never edited away.</p>\n", v.Title)
 		items(say, `<ul class="list">`, v.List)
@@ -69,6 +74,25 @@ func (v view) write(w *bytes.Buffer) {
 		items(say, "<ul>", g.Links)
 	}
 	say("</nav>\n</body>\n</html>\n")
+}
+
+// results writes what a search found.
+func (v view) results(say func(string, ...any)) {
+	if v.Search {
+		say("<h1>%s</h1>\n", v.Title)
+	}
+	switch {
+	case v.Asked == "":
+		return
+	case len(v.Found) == 0:
+		say("<p>Nothing holds all of these words: %s. Try fewer, or look through the pages.</p>\n", v.Asked)
+	default:
+		say("<ul class=\"found\">\n")
+		for _, one := range v.Found {
+			say("<li><a href=\"%s\">%s</a><br>%s</li>\n", one.Address, one.Title, one.Around)
+		}
+		say("</ul>\n")
+	}
 }
 
 // Pages with few parts need no list of them; with many it is closed at first.
@@ -103,6 +127,9 @@ const pageHead = `<!DOCTYPE html>
 <a class="skip" href="#text">Skip to the text</a>
 <header>
 <a class="home" href="%s">Tocsin manual</a>
+<form action="%s" role="search">
+<input type="search" name="q" aria-label="Search the manual" placeholder="Search" maxlength="%s" value="%s">
+</form>
 <a href="#pages">All pages</a>
 <a href="/console/">Console</a>
 </header>

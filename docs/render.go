@@ -183,7 +183,7 @@ func (marks) RegisterFuncs(reg renderer.NodeRendererFuncRegisterer) {
 	reg.Register(ast.KindHeading, heading)
 	reg.Register(ast.KindCodeBlock, code)
 	reg.Register(ast.KindFencedCodeBlock, code)
-	reg.Register(table.KindTable, around("<div class=\"wide\" role=\"group\" aria-label=\"Table\" tabindex=\"0\"><table>\n", "</table></div>\n"))
+	reg.Register(table.KindTable, within("<div class=\"wide\" role=\"group\" aria-label=\"Table\" tabindex=\"0\"><table>\n", "</table></div>\n"))
 	reg.Register(table.KindTableCell, tableCell)
 	reg.Register(kindSourceFile, func(w util.BufWriter, _ []byte, n ast.Node, entering bool) (ast.WalkStatus, error) {
 		if !entering {
@@ -193,7 +193,7 @@ func (marks) RegisterFuncs(reg renderer.NodeRendererFuncRegisterer) {
 	})
 }
 
-func around(before, after string) renderer.NodeRendererFunc {
+func within(before, after string) renderer.NodeRendererFunc {
 	return func(w util.BufWriter, _ []byte, _ ast.Node, entering bool) (ast.WalkStatus, error) {
 		if entering {
 			_, _ = w.WriteString(before)
