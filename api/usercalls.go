@@ -2,9 +2,48 @@ package api
 
 import (
 	"context"
+	"math"
 	"net/http"
 	"net/url"
+	"strconv"
+
+	"github.com/tocsin-io/tocsin/table"
 )
+
+// Users lists who may sign in.
+func (c *Client) Users(ctx context.Context) ([]User, error) {
+	return rows[User](ctx, c, "users", url.Values{}, math.MaxInt)
+}
+
+// Deeds returns the newest entries of the log of what operators did, newest first:
+// of somebody of that name, or of all with "".
+func (c *Client) Deeds(ctx context.Context, by string, most int) ([]Deed, error) {
+	v := url.Values{}
+	if by != "" {
+		v.Set("by", by)
+	}
+	return rows[Deed](ctx, c, "log", v, most)
+}
+
+// rows returns rows of a table in its own order, at most so many.
+func rows[R any](ctx context.Context, c *Client, name string, v url.Values, most int) (list []R, err error) {
+	for page := 1; len(list) < most; page++ {
+		v.Set("page", strconv.Itoa(page))
+		v.Set("size", strconv.Itoa(table.MaxSize))
+		var answer struct {
+			Rows  []R `json:"rows"`
+			Total int `json:"total"`
+		}
+		if err := c.get(ctx, "/v1/tables/"+name+"?"+v.Encode(), &answer); err != nil {
+			return nil, err
+		}
+		list = append(list, answer.Rows...)
+		if len(answer.Rows) == 0 || len(list) >= answer.Total {
+			break
+		}
+	}
+	return list[:min(len(list), most)], nil
+}
 
 // AddUser makes a user and a one-time link.
 func (c *Client) AddUser(ctx context.Context, w UserWish) (u UserInvited, err error) {

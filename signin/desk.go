@@ -303,7 +303,7 @@ type hold struct {
 // Hold returns a context for a long answer: it ends when the session does.
 // Release must be called.
 func (d *Desk) Hold(ctx context.Context, p Person) (held context.Context, release func()) {
-	held, cancel := context.WithDeadline(ctx, p.Since.Add(Longest))
+	held, cancel := context.WithTimeout(ctx, p.Since.Add(Longest).Sub(d.now()))
 	h := &hold{p.hash, p.Name, cancel}
 	d.mu.Lock()
 	d.holds[h] = struct{}{}

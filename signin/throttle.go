@@ -3,6 +3,7 @@ package signin
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
@@ -25,6 +26,13 @@ const (
 	// localWait is the longest that this machine waits: all of its users have one
 	// address, and so have those who come by a tunnel or a proxy.
 	localWait = 30 * time.Second
+
+	// An account on which strangers fail more often than so many at once, and so
+	// many an hour, is attacked: a stranger then waits after one wrong try. The
+	// first try is everybody's, from wherever: its owner's, too.
+	accountTries = 30
+	attackedWait = 10 * time.Minute
+	counters     = 1 << 10 // counters that names share
 )
 
 // policy is the detector's, but for shorter blocks: who is held up here may be
@@ -32,6 +40,7 @@ const (
 func policy() detect.Policy {
 	p := detect.Default()
 	p.First, p.Longest, p.Shared = time.Minute, time.Hour, 10*time.Minute
+	p.Excused = 0 // a browser of one's own is known by its mark
 	p.Sources, p.Successes, p.Accounts = maxSources, 4096, 256
 	var seed [16]byte
 	_, _ = rand.Read(seed[:]) // never fails
@@ -42,14 +51,23 @@ func policy() detect.Policy {
 // A throttle says who must wait before the next try: sources that guess, by
 // package detect. Nobody waits for what others did from elsewhere.
 type throttle struct {
+	seed maphash.Seed
+
 	mu       sync.Mutex // guards the fields below
 	detector *detect.Detector
 	until    map[netip.Prefix]time.Time // blocks in force
 	trying   map[netip.Prefix]int
+	failed   [counters]failures // by the hash of a name: nobody can push one out
+}
+
+// failures are how many wrong tries still count against an account.
+type failures struct {
+	n  float64
+	at time.Time
 }
 
 func newThrottle() *throttle {
-	return &throttle{detector: detect.New(policy()), until: map[netip.Prefix]time.Time{}, trying: map[netip.Prefix]int{}}
+	return &throttle{seed: maphash.MakeSeed(), detector: detect.New(policy()), until: map[netip.Prefix]time.Time{}, trying: map[netip.Prefix]int{}}
 }
 
 // begin returns how long a source must wait, or lets it try: end must follow.
@@ -83,16 +101,27 @@ func (t *throttle) end(from netip.Addr, name string, o tocsin.Outcome, now time.
 		At: now, Service: Service, Outcome: o, Source: netip.AddrPortFrom(from, 0), Account: name[:min(len(name), tocsin.MaxAccount)],
 		Provenance: tocsin.Attested,
 	}, nil)
-	if !r.Decided {
+	until := r.Decision.Until
+	if o == tocsin.Failure && t.attacked(name, now) && !r.Decided {
+		until = now.Add(attackedWait)
+	} else if !r.Decided {
 		return
 	}
-	until := r.Decision.Until
 	if latest := now.Add(localWait); from.IsLoopback() && until.After(latest) {
 		until = latest
 	}
 	t.detector.Lapse(source, until)
 	t.makeRoom(now)
 	t.until[source] = until
+}
+
+// attacked counts a wrong try of a stranger, and reports whether the account has
+// had too many.
+func (t *throttle) attacked(name string, now time.Time) bool {
+	f := &t.failed[maphash.String(t.seed, name)%counters]
+	gone := max(0, now.Sub(f.at).Hours()) * accountTries
+	*f = failures{max(0, f.n-gone) + 1, now}
+	return f.n > accountTries
 }
 
 // makeRoom forgets blocks that ended, or else any: whoever comes from so many

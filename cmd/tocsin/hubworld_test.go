@@ -37,6 +37,7 @@ func startHub(env *testscript.Env) error {
 	env.Defer(cancel)
 	cfg := config.DefaultHub()
 	cfg.Folder, cfg.Socket = filepath.Join(env.WorkDir, "folder"), filepath.Join(env.WorkDir, "hub.sock")
+	cfg.Console = "127.0.0.1:0"
 	cfg.Listen, cfg.Mirror = ":0", filepath.Join(env.WorkDir, "mirror")
 	ready := make(chan struct{})
 	r, err := openHub(ctx, nil, cfg, slog.New(slog.DiscardHandler), func() { close(ready) })
