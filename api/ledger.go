@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"net/netip"
 	"time"
@@ -45,20 +44,6 @@ func CheckOf(r ledger.Report, noted ledger.Hash) LogCheck {
 		c.Good, c.Why = false, "the head that was noted is not in the log: its end was cut off, or it was made anew"
 	}
 	return c
-}
-
-// Deeds returns the newest entries of the log, newest first, with serials below
-// before; 0 is from the newest.
-func (a *API) Deeds(ctx context.Context, before uint64, most int) ([]Deed, error) {
-	if a.Ledger == nil {
-		return nil, nil
-	}
-	entries, err := a.Ledger.LastEntries(ctx, before, most)
-	list := make([]Deed, 0, len(entries))
-	for _, e := range entries {
-		list = append(list, DeedOf(e))
-	}
-	return list, err
 }
 
 func (a *API) verifyLog(c *call) (any, error) {

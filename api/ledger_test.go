@@ -87,6 +87,12 @@ func TestOperatorsLog(t *testing.T) {
 	}
 	local := api.OverSocket(w.socket)
 	defer local.Close()
+	if deeds, err := local.Deeds(t.Context(), "bob", 10); err != nil || len(deeds) != 2 || deeds[1].By != "bob" || deeds[0].Serial < deeds[1].Serial {
+		t.Errorf("the table: got %+v, %v", deeds, err)
+	}
+	if deeds, err := local.Deeds(t.Context(), "", 3); err != nil || len(deeds) != 3 || deeds[0].Serial != uint64(len(got)) {
+		t.Errorf("the newest of it: got %+v, %v", deeds, err)
+	}
 	check, err := local.VerifyLog(t.Context(), "")
 	w.must(err)
 	if !check.Good || check.Entries != uint64(len(got)) {

@@ -3,7 +3,9 @@ package api
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/tocsin-io/tocsin/store"
@@ -19,9 +21,8 @@ func (a *API) peopleTables() map[string]Table {
 		}}, store.Admin}
 	}
 	if a.Ledger != nil {
-		tables["log"] = Table{table.Table[Deed]{Columns: deedColumns, Load: func(ctx context.Context, _ table.Query) ([]Deed, error) {
-			return a.Deeds(ctx, 0, mostDeeds)
-		}}, store.Analyst}
+		m := &deedMemory{ledger: a.Ledger}
+		tables["log"] = Table{table.Table[Deed]{Columns: deedColumns, Load: m.load}, store.Analyst}
 	}
 	return tables
 }
@@ -29,6 +30,43 @@ func (a *API) peopleTables() map[string]Table {
 // mostDeeds is how far back the table of the log reaches: `tocsin log show` reads all
 // of it.
 const mostDeeds = 20_000
+
+// A deedMemory keeps the newest entries: the log only grows, so only what is new
+// is read from the disk.
+type deedMemory struct {
+	ledger store.Ledger
+
+	mu   sync.Mutex // guards what is below
+	rows []Deed     // oldest first
+}
+
+// load returns the newest entries, newest first.
+func (m *deedMemory) load(ctx context.Context, _ table.Query) ([]Deed, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.rows) == 0 {
+		entries, err := m.ledger.LastEntries(ctx, 0, mostDeeds)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range slices.Backward(entries) {
+			m.rows = append(m.rows, DeedOf(e))
+		}
+	} else {
+		for e, err := range m.ledger.Entries(ctx, m.rows[len(m.rows)-1].Serial) {
+			if err != nil {
+				return nil, err
+			}
+			m.rows = append(m.rows, DeedOf(e))
+		}
+	}
+	if more := len(m.rows) - mostDeeds; more > mostDeeds/10 {
+		m.rows = slices.Clone(m.rows[more:])
+	}
+	list := slices.Clone(m.rows[max(0, len(m.rows)-mostDeeds):])
+	slices.Reverse(list)
+	return list, nil
+}
 
 func clockText(t time.Time) string {
 	if t.IsZero() {

@@ -244,6 +244,15 @@ func TestSignedInRoles(t *testing.T) {
 	admin.want(200, "POST", "/v1/users", api.UserWish{Name: "eve", Role: store.Admin}, nil)
 	admin.want(409, "DELETE", "/v1/users/ada", nil, nil)
 	admin.want(403, "POST", "/v1/users/eve/reset", nil, nil)
+	local := api.OverSocket(w.socket)
+	defer local.Close()
+	users, err := local.Users(t.Context())
+	w.must(err)
+	if len(users) != 3 || users[0].Name != "ada" || users[0].Sessions != 1 || users[0].Last.IsZero() || !users[2].Waiting {
+		t.Errorf("got %+v", users)
+	}
+	bob.want(403, "GET", "/v1/tables/users", nil, nil)
+	bob.want(200, "GET", "/v1/tables/log?by=bob", nil, nil)
 	admin.want(400, "PATCH", "/v1/users/bob", api.UserChange{}, nil)
 	admin.want(404, "DELETE", "/v1/users/nobody", nil, nil)
 }

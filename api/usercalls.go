@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"github.com/tocsin-io/tocsin/table"
@@ -18,11 +19,12 @@ func (c *Client) Users(ctx context.Context) ([]User, error) {
 // Deeds returns the newest entries of the log of what operators did, newest first:
 // of somebody of that name, or of all with "".
 func (c *Client) Deeds(ctx context.Context, by string, most int) ([]Deed, error) {
-	v := url.Values{}
-	if by != "" {
-		v.Set("by", by)
+	if by == "" {
+		return rows[Deed](ctx, c, "log", url.Values{}, most)
 	}
-	return rows[Deed](ctx, c, "log", v, most)
+	list, err := rows[Deed](ctx, c, "log", url.Values{"by": {by}}, math.MaxInt) // in which it is a part of the name, too
+	list = slices.DeleteFunc(list, func(d Deed) bool { return d.By != by })
+	return list[:min(len(list), most)], err
 }
 
 // rows returns rows of a table in its own order, at most so many.
