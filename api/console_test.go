@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -69,6 +70,55 @@ func tryConsole(w *world) {
 		if resp, text := w.as(store.Admin, "GET", path, ""); resp.StatusCode != http.StatusOK {
 			w.Errorf("GET %s: %d %s", path, resp.StatusCode, text)
 		}
+	}
+	h := http.Header{"Authorization": {"Bearer " + w.token(store.Admin)}, "Content-Type": {"text/plain"}}
+	if resp, text := w.raw("POST", "/v1/lists/import?verb=block", h, []byte(list)); resp.StatusCode != http.StatusOK {
+		w.Errorf("import: %d %s", resp.StatusCode, text)
+	}
+}
+
+const list = "\ufeffprefix,why\n203.0.113.7,loud\n\"203.0.113.8/32\";x\n# none\n\n  2001:db8::1 # one\r\n203.0.113.7\nnonsense\n10.0.0.0/8\n203.0.113.7/24\n::ffff:192.0.2.9\nfe80::1%eth0\n"
+
+func TestALotAtOnce(t *testing.T) {
+	w := newWorld(t)
+	h := http.Header{"Authorization": {"Bearer " + w.token(store.Analyst)}, "Content-Type": {"text/plain; charset=utf-8"}}
+	for i, path := range []string{"/v1/lists/import?verb=block&dry=1", "/v1/lists/import?verb=block&owner=ada&for_seconds=60&note=loud"} {
+		resp, text := w.raw("POST", path, h, []byte(list))
+		var got api.ListImport
+		w.must(json.Unmarshal([]byte(text), &got))
+		if resp.StatusCode != http.StatusOK || got.Lines != 9 || got.Taken != 4 || got.Repeated != 1 || got.RefusedCount != 4 || len(got.Refused) != 4 {
+			t.Errorf("%d %s", resp.StatusCode, text)
+		}
+		for j, line := range []int{8, 9, 10, 12} {
+			if r := got.Refused[j]; r.Line != line || r.Why == "" || r.Text == "" {
+				t.Errorf("refused: %+v", got.Refused)
+			}
+		}
+		if n := len(w.hub.ordered); n != 4*i {
+			t.Errorf("%d ordered", n)
+		}
+	}
+	if o := w.hub.ordered[3]; o.Prefix.String() != "192.0.2.9/32" || o.Owner != "ada" || o.Note != "loud" || o.Seconds != 60 || o.By != "analyst" || o.Verb != api.Block {
+		t.Errorf("ordered: %+v", o)
+	}
+	many := strings.Repeat("203.0.113.7\n", api.MaxListLines+1)
+	for _, tt := range []struct {
+		path, body string
+		status     int
+	}{
+		{"?verb=unblock", "203.0.113.7", 400}, {"", "203.0.113.7", 400}, {"?verb=block&for_seconds=-1", "", 400}, {"?verb=block&for_seconds=x", "", 400},
+		{"?verb=block&owner=%00", "", 400}, {"?verb=block&note=%00", "", 400}, {"?verb=block", many, 413}, {"?verb=block", strings.Repeat("x", api.MaxListBytes+1), 413},
+	} {
+		if resp, text := w.raw("POST", "/v1/lists/import"+tt.path, h, []byte(tt.body)); resp.StatusCode != tt.status {
+			t.Errorf("%s: %d %s, want %d", tt.path, resp.StatusCode, text, tt.status)
+		}
+	}
+	h["Content-Type"] = []string{"application/x-www-form-urlencoded"}
+	if resp, _ := w.raw("POST", "/v1/lists/import?verb=block", h, []byte(list)); resp.StatusCode != http.StatusUnsupportedMediaType {
+		t.Error("a form would do:", resp.Status)
+	}
+	if len(w.hub.ordered) != 4 {
+		t.Errorf("%d ordered", len(w.hub.ordered))
 	}
 }
 

@@ -23,6 +23,7 @@ func (a *API) consoleRoutes() []route {
 	return []route{
 		{"GET /v1/live", viewer, a.live, true},
 		{"GET /v1/tables/{name}", viewer, a.table, true},
+		{"POST /v1/lists/import", analyst, a.importList, true},
 		{"GET /v1/overview", viewer, served(a.overview), false},
 		{"GET /v1/about", viewer, served(a.about), false},
 		{"GET /v1/campaigns/{id}/graph", viewer, served(a.campaignGraph), false},

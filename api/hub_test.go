@@ -212,6 +212,19 @@ func (h *hub) Order(_ context.Context, o api.Order) (api.Done, error) {
 	return api.Done{Prefix: o.Prefix, Until: d.Until, Serial: uint64(len(h.events))}, h.broken
 }
 
+func (h *hub) Import(_ context.Context, orders []api.Order, dry bool) (map[int]string, error) {
+	defer h.lock()()
+	refused := map[int]string{}
+	for i, o := range orders {
+		if o.Prefix.Bits() < 24 {
+			refused[i] = "too wide"
+		} else if !dry {
+			h.ordered = append(h.ordered, o)
+		}
+	}
+	return refused, h.broken
+}
+
 func (h *hub) About(_ context.Context, source netip.Prefix, before uint64, most int) (list []tocsin.Event, err error) {
 	defer h.lock()()
 	for _, e := range slices.Backward(h.events) {

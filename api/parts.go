@@ -95,6 +95,9 @@ type Fleet interface {
 	Explain(ctx context.Context, owner tocsin.OwnerID, address netip.Addr) (Explanation, error)
 	// Order commits an order; it is in force at the devices soon after.
 	Order(ctx context.Context, o Order) (Done, error)
+	// Import commits many orders to block or to allow, unless dry says only to check
+	// them. It returns why some are refused, or have no effect, by their index.
+	Import(ctx context.Context, orders []Order, dry bool) (refused map[int]string, err error)
 	// About returns events about a source, newest first, with serials below
 	// before; 0 is from the newest.
 	About(ctx context.Context, source netip.Prefix, before uint64, most int) ([]tocsin.Event, error)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -176,5 +177,34 @@ func TestConsolesHearAtOnce(t *testing.T) {
 	}
 	if last != "bye" {
 		t.Errorf("the last was %q", last)
+	}
+}
+
+// TestAListOf100000 is imported whole while the hub works, and every page about it
+// answers.
+func TestAListOf100000(t *testing.T) {
+	w := newWorld(t)
+	d := w.enrol("ada", "nas")
+	var b strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&b, "198.%d.%d.%d\n", 18+i>>16, i>>8&255, i&255)
+	}
+	begun := time.Now()
+	status, answer := w.ask(http.MethodPost, "/v1/lists/import?verb=block&note=feed", "text/plain", strings.NewReader(b.String()))
+	var got api.ListImport
+	w.must(json.Unmarshal(answer, &got))
+	t.Logf("imported in %v", time.Since(begun))
+	if status != http.StatusOK || got.Taken != 100_000 || got.RefusedCount != 0 {
+		t.Fatalf("%d %+v", status, got)
+	}
+	d.saw("203.0.113.9/32", 9)
+	w.eventually("another rule is in force", func() bool { return rows[console.Rule](w, "rules?q=203.0.113.9").Total == 1 })
+	for _, path := range []string{
+		"/v1/tables/rules", "/v1/tables/rules?sort=until&desc=1&page=900", "/v1/tables/rules?q=198.18.77", "/v1/tables/rules?sort=reason", "/v1/overview", "/v1/about?address=198.18.7.7",
+		"/v1/tables/sources",
+	} {
+		begun := time.Now()
+		w.read(path)
+		t.Logf("%s: %v", path, time.Since(begun))
 	}
 }

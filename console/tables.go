@@ -49,7 +49,7 @@ func words[R any](name string, of func(*R) string) table.Column[R] {
 
 func number[R any, N int | int64 | uint32 | uint64 | float64](name string, of func(*R) N) table.Column[R] {
 	return table.Column[R]{
-		Name: name, Word: true,
+		Name: name, Word: true, Quiet: name != "network" && name != "port" && name != "number",
 		Text: func(r *R) string {
 			switch v := any(of(r)).(type) {
 			case float64:
@@ -71,7 +71,7 @@ func number[R any, N int | int64 | uint32 | uint64 | float64](name string, of fu
 
 func when[R any](name string, of func(*R) time.Time) table.Column[R] {
 	return table.Column[R]{
-		Name: name,
+		Name: name, Quiet: true,
 		Text: func(r *R) string {
 			if t := of(r); !t.IsZero() {
 				return t.UTC().Format(time.RFC3339)

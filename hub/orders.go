@@ -32,9 +32,8 @@ const (
 	allowFor   = 10 * 365 * 24 * time.Hour // for good, in terms of a deadline
 )
 
-// Order implements [api.Fleet].
-func (o *orders) Order(ctx context.Context, a api.Order) (api.Done, error) {
-	now := o.now()
+// made returns an order as it goes into the log, or why it cannot be carried out.
+func (o *orders) made(a api.Order, now time.Time) (tocsin.Order, error) {
 	d := tocsin.Decision{
 		Prefix: a.Prefix.Masked(), Action: tocsin.Pass, At: now, Origin: tocsin.ByOperator, Reason: reasonOf(a),
 	}
@@ -61,12 +60,22 @@ func (o *orders) Order(ctx context.Context, a api.Order) (api.Done, error) {
 			d.Action = tocsin.Block
 		}
 	default:
-		return api.Done{}, api.Refuse(http.StatusBadRequest, "order %q is not known", a.Verb)
+		return order, api.Refuse(http.StatusBadRequest, "order %q is not known", a.Verb)
 	}
 	order.Decision = d
 	if err := fleet.Check(order); err != nil {
-		return api.Done{}, api.Refuse(http.StatusBadRequest, "%v", err)
+		return order, api.Refuse(http.StatusBadRequest, "%v", err)
 	}
+	return order, nil
+}
+
+// Order implements [api.Fleet].
+func (o *orders) Order(ctx context.Context, a api.Order) (api.Done, error) {
+	order, err := o.made(a, o.now())
+	if err != nil {
+		return api.Done{}, err
+	}
+	d := order.Decision
 	e, err := o.put(ctx, order)
 	if err != nil {
 		return api.Done{}, err

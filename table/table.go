@@ -28,6 +28,7 @@ type Column[R any] struct {
 	Compare func(a, b *R) int // nil: by Text
 	Word    bool              // filtered by the whole text; else by a part of it
 	Hidden  bool              // filtered and sorted by, but not searched nor written
+	Quiet   bool              // not searched: times and counts
 }
 
 // A Query is what of a table is wanted.
@@ -170,7 +171,7 @@ func (t Table[R]) holds(r *R, words []string) bool {
 	}
 	left := slices.Clone(words)
 	for i := range t.Columns {
-		if c := &t.Columns[i]; !c.Hidden {
+		if c := &t.Columns[i]; !c.Hidden && !c.Quiet {
 			text := strings.ToLower(c.Text(r))
 			left = slices.DeleteFunc(left, func(w string) bool { return strings.Contains(text, w) })
 			if len(left) == 0 {
