@@ -13,6 +13,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     sourcemap: false,
     license: false,
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
   server: { proxy: { '/v1': hub, '/docs': hub } },
 })
