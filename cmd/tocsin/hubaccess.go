@@ -57,7 +57,7 @@ func addAccessCommand() *cobra.Command {
 					if !a.Until.IsZero() {
 						end = "It holds until " + moment(a.Until)
 					}
-					_, err := fmt.Fprintf(w, "%s\n\nThe API token of %s, a %s. It is shown once. %s: tocsin hub access drop %[2]s\n", a.Token, a.Name, a.Role, end)
+					_, err := fmt.Fprintf(w, "%s\n\nThe API token of %s (%s). It is shown once. %s: tocsin hub access drop %[2]s\n", a.Token, a.Name, a.Role, end)
 					return err
 				})
 			})

@@ -140,7 +140,7 @@ func (t *hubTalk) printLink(w io.Writer, u api.UserInvited, todo string) error {
 		if len(at) == 0 {
 			at = []string{"https://HUB"}
 		}
-		fmt.Fprintf(w, "%s%s\n\nWith this link %s, a %s, can %s, once, until %s. It is shown once: give it to nobody else.\n",
+		fmt.Fprintf(w, "%s%s\n\nWith this link %s (%s) can %s, once, until %s. It is shown once: give it to nobody else.\n",
 			clean(at[0]), u.Link, clean(u.Name), u.Role, todo, moment(u.Until))
 		for _, other := range at[1:] {
 			fmt.Fprintf(w, "From elsewhere it is %s/console/welcome# and the same code.\n", clean(other))
