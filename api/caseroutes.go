@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -79,6 +80,7 @@ func (a *API) openCase(c *call) (any, error) {
 	if err := w.check(); err != nil {
 		return nil, err
 	}
+	c.did = fmt.Sprintf("open a case about %v: %s", w.Source, w.Why)
 	return result(a.Incident.OpenCase(c.r.Context(), w, c.by))
 }
 
@@ -147,6 +149,7 @@ func (a *API) actOnCase(c *call) (any, error) {
 	if err := w.check(); err != nil {
 		return nil, err
 	}
+	c.did = fmt.Sprintf("case %s: %v %s", id, w.Act, w.Why)
 	return result(a.Incident.ActOnCase(c.r.Context(), id, w, c.by))
 }
 

@@ -70,7 +70,7 @@ func (a *API) noted(c *call, rt route, err error) bool {
 	case rt.pattern == "GET /v1/backup": // it hands out all that the hub keeps
 		return c.how != ""
 	}
-	return rt.who >= viewer && c.how != "" && c.r.Method != http.MethodGet
+	return rt.who >= viewer && c.how != "" && c.r.Method != http.MethodGet && c.r.Method != http.MethodHead
 }
 
 // note writes a request to the log of what operators did, after it happened.

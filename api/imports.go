@@ -3,6 +3,7 @@ package api
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -62,6 +63,10 @@ func (a *API) importList(c *call) (any, error) {
 	if err != nil {
 		return nil, bodyError(err)
 	}
+	c.did = "check a list for " + order.words()
+	if !dry {
+		c.did = fmt.Sprintf("import a list of %d bytes: %s", len(body), order.words())
+	}
 	list, orders, lines, err := readList(body, order)
 	if err != nil {
 		return nil, err
@@ -77,6 +82,9 @@ func (a *API) importList(c *call) (any, error) {
 		} else {
 			list.Taken++
 		}
+	}
+	if !dry {
+		c.did += fmt.Sprintf(" (%d of %d lines taken)", list.Taken, list.Lines)
 	}
 	slices.SortFunc(list.Refused, func(a, b RefusedLine) int { return a.Line - b.Line })
 	return list, nil

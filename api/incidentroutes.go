@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -183,6 +184,7 @@ func (a *API) dismiss(c *call) (any, error) {
 	if strings.TrimSpace(d.Reason) == "" || !word(d.Reason, maxNote) {
 		return nil, badRequest("reason: say why it is harmless, in at most %d printable bytes", maxNote)
 	}
+	c.did = fmt.Sprintf("dismiss what is held against device %s: %s", cut(string(id)), d.Reason)
 	done, err := a.Incident.Dismiss(c.r.Context(), id, c.by, d.Reason)
 	return result(whole(done), err)
 }

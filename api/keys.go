@@ -69,6 +69,7 @@ func (a *API) changeKeys(c *call) (any, error) {
 	if err := fromPerson(c.w, c.r, &change); err != nil {
 		return nil, err
 	}
+	c.did = "keys: " + cut(string(change.Do))
 	if err := change.check(); err != nil {
 		return nil, err
 	}

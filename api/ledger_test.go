@@ -74,7 +74,7 @@ func TestOperatorsLog(t *testing.T) {
 		"ada (console) sign in with a wrong password [POST /v1/session]: refused: the name or the password is wrong",
 		"? (console) sign in as nobody who is known [POST /v1/session]: refused: the name or the password is wrong",
 		"? (console) sign in with a password [POST /v1/session]: refused: not understood",
-		"analyst (token) make ten one-time passes, in place of those not used [POST /v1/passes]: done",
+		"analyst (token) make ten one-time passes for ada [POST /v1/passes]: done",
 		"ada (console) take another password [POST /v1/session/password]: done",
 		"ada (console) sign out [DELETE /v1/session]: done",
 	}

@@ -175,6 +175,7 @@ func (a *API) newPasses(c *call) (any, error) {
 	if w.Owner == "" || !word(string(w.Owner), maxText) {
 		return nil, badRequest("owner: want a name of at most %d printable bytes: whose passes they are", maxText)
 	}
+	c.did = "make ten one-time passes for " + string(w.Owner)
 	codes := Codes{Owner: w.Owner}
 	var hashes [][32]byte
 	for range PassCodes {

@@ -221,7 +221,9 @@ func (o Order) words() string {
 	if o.Verb == End {
 		text = "end " + string(o.Of)
 	}
-	text += " " + o.Prefix.String()
+	if o.Prefix.IsValid() { // a list has many
+		text += " " + o.Prefix.String()
+	}
 	if o.Owner != "" {
 		text += " at " + string(o.Owner)
 	}

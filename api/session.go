@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,10 +92,16 @@ func (a *API) sessionRoutes() []route {
 }
 
 // cookie returns the name of the cookie of a session: over TLS one that no other
-// machine, and no plain HTTP, can set.
+// machine, and no plain HTTP, can set. By plain HTTP it has the port in its name:
+// cookies know no ports, and two hubs on one machine (a demo is one) would sign
+// people out of each other.
 func (c *call) cookie() string {
 	if c.r.TLS != nil {
 		return "__Host-tocsin"
+	}
+	_, port, err := net.SplitHostPort(c.r.Host)
+	if n, bad := strconv.ParseUint(port, 10, 16); err == nil && bad == nil {
+		return "tocsin-" + strconv.FormatUint(n, 10)
 	}
 	return "tocsin"
 }

@@ -369,3 +369,28 @@ func (c *clock) add(d time.Duration) {
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
 }
+
+// TestLiveEndsWithTheSession: who is signed out hears no more.
+func TestLiveEndsWithTheSession(t *testing.T) {
+	begun := make(chan struct{}, 1)
+	w := newWorld(t, people(t, time.Now), func(c *api.Config) {
+		c.Live = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			begun <- struct{}{}
+			<-r.Context().Done()
+		})
+	})
+	b := w.welcome("ada", store.Admin)
+	ended := make(chan int, 1)
+	go func() { ended <- b.ask("GET", "/v1/live", nil, nil) }()
+	<-begun
+	b.want(204, "DELETE", "/v1/sessions", nil, nil)
+	select {
+	case status := <-ended:
+		if status != http.StatusOK {
+			t.Errorf("got %d", status)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it goes on")
+	}
+}

@@ -207,6 +207,9 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 		return nil, err
 	}
 	if h.restored {
+		if err := h.desk.Restored(ctx); err != nil {
+			return nil, err
+		}
 		deps.Log.Warn("restored from a backup: a new epoch begins, and devices are asked for what they told since")
 		if err := os.Remove(filepath.Join(cfg.Folder, restoredFile)); err != nil {
 			return nil, err

@@ -1,6 +1,7 @@
 package hub_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -70,10 +71,20 @@ func TestConsole(t *testing.T) {
 	b.want(401, "GET", "https://"+w.addr+"/v1/session", nil, nil)
 	b.want(200, "POST", "https://"+w.addr+"/v1/session", api.Credential{Name: "ada", Password: "four plain words here"}, nil)
 	b.want(200, "GET", "https://"+w.addr+"/v1/status", nil, nil)
+	var backup bytes.Buffer
+	w.must(w.admin.Backup(t.Context(), &backup))
 	w.halt()
 	w.start()
 	b.want(200, "GET", "https://"+w.addr+"/v1/session", nil, &s)
 	if settled, err := w.hub.Settled(t.Context()); err != nil || !settled {
 		t.Errorf("settled %v, %v", settled, err)
+	}
+	// Who was signed out after a backup must not be signed in by it again.
+	w.restore(backup.Bytes())
+	b.want(401, "GET", "https://"+w.addr+"/v1/session", nil, nil)
+	b.want(200, "POST", "https://"+w.addr+"/v1/session", api.Credential{Name: "ada", Password: "four plain words here"}, nil)
+	check, err := w.admin.VerifyLog(t.Context(), "")
+	if w.must(err); !check.Good || check.Entries < 4 {
+		t.Errorf("got %+v", check)
 	}
 }

@@ -258,6 +258,16 @@ func IsWait(err error) (*WaitError, bool) {
 	return w, ok
 }
 
+// Restored forgets who was signed in and invited when a backup was made: what
+// ended since then must not begin again.
+func (d *Desk) Restored(ctx context.Context) error {
+	list, err := d.store.Users(ctx)
+	for _, u := range list {
+		err = errors.Join(err, d.LeaveEverywhere(ctx, u.Name))
+	}
+	return errors.Join(err, d.store.DropInvitations(ctx))
+}
+
 // SignOut ends all sessions of a user, or returns [store.ErrNotFound].
 func (d *Desk) SignOut(ctx context.Context, name string) error {
 	u, err := d.store.User(ctx, fold(name))

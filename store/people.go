@@ -82,6 +82,8 @@ type Invitations interface {
 	// that nobody made, or that was replaced, [ErrSpent] one that was used, or is
 	// too old, or the first of all after somebody has a password.
 	Invitation(ctx context.Context, hash [32]byte, now time.Time) (Invitation, error)
+	// DropInvitations removes all that were not used.
+	DropInvitations(ctx context.Context) error
 	// Accept spends an invitation, as Invitation gives it, and stores the hash of
 	// a password, in one transaction: of two who race, one gets [ErrSpent]. The
 	// first of all becomes a user called name ([ErrExists] if there is one); else

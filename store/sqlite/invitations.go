@@ -73,6 +73,14 @@ func hasPassword(users []store.User) bool {
 	return false
 }
 
+// DropInvitations implements [store.Invitations].
+func (s *Store) DropInvitations(ctx context.Context) error {
+	return s.commit(ctx, 0, func(t *tx) error {
+		_, err := t.exec("DELETE FROM invitations WHERE spent = 0")
+		return err
+	})
+}
+
 // Accept implements [store.Invitations].
 func (s *Store) Accept(ctx context.Context, hash [32]byte, now time.Time, name, password string) (store.User, error) {
 	var stored store.User

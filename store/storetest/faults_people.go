@@ -61,6 +61,10 @@ func (f *Faulty) Invitation(ctx context.Context, hash [32]byte, now time.Time) (
 	return call(f, "Invitation", func() (store.Invitation, error) { return f.Store.Invitation(ctx, hash, now) })
 }
 
+func (f *Faulty) DropInvitations(ctx context.Context) error {
+	return act(f, "DropInvitations", func() error { return f.Store.DropInvitations(ctx) })
+}
+
 func (f *Faulty) Accept(ctx context.Context, hash [32]byte, now time.Time, name, password string) (store.User, error) {
 	return call(f, "Accept", func() (store.User, error) { return f.Store.Accept(ctx, hash, now, name, password) })
 }

@@ -129,6 +129,12 @@ func testInvitations(t *testing.T, s *subject) {
 	_, err = s.Accept(ctx, first.Hash, Noon, "eve", "p")
 	refused(t, "accepting it", err, store.ErrSpent)
 
+	must(t, s.DropInvitations(ctx))
+	_, err = s.Invitation(ctx, invitation("x", "").Hash, Noon)
+	refused(t, "one of those dropped", err, store.ErrNotFound)
+	_, err = s.Invitation(ctx, again.Hash, Noon)
+	refused(t, "one that was used", err, store.ErrSpent)
+	must(t, s.AddInvitation(ctx, invitation("x", "bob")))
 	must(t, s.AddSession(ctx, session("1", "bob", 0), Noon, 3))
 	got2, err := s.Accept(ctx, invitation("x", "").Hash, Noon, "somebody else", "p2")
 	must(t, err)
