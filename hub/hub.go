@@ -206,16 +206,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 	if err := h.publisher.reconcile(ctx, h.decider.mind, deps.Now()); err != nil {
 		return nil, err
 	}
-	if h.restored {
-		if err := h.desk.Restored(ctx); err != nil {
-			return nil, err
-		}
-		deps.Log.Warn("restored from a backup: a new epoch begins, and devices are asked for what they told since")
-		if err := os.Remove(filepath.Join(cfg.Folder, restoredFile)); err != nil {
-			return nil, err
-		}
-	}
-	return h, nil
+	return h, h.begunAnew(ctx)
 }
 
 func (h *Hub) newAPI(answers api.Incident) (_ *api.API, err error) {

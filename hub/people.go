@@ -2,6 +2,8 @@ package hub
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,4 +50,17 @@ func (h *Hub) noted(e ledger.Entry) {
 			return
 		}
 	}
+}
+
+// begunAnew ends what a restored hub has to do once, if it is one: sessions and
+// links that a backup brought back end.
+func (h *Hub) begunAnew(ctx context.Context) error {
+	if !h.restored {
+		return nil
+	}
+	if err := h.desk.Restored(ctx); err != nil {
+		return err
+	}
+	h.log.Warn("restored from a backup: a new epoch begins, devices are asked for what they told since, and people sign in anew")
+	return os.Remove(filepath.Join(h.cfg.Folder, restoredFile))
 }
