@@ -13,6 +13,9 @@ export class Refused extends Error {
   }
 }
 
+// wrong is what the console itself refuses, in a sentence for people.
+export const wrong = (text: string) => new Refused(1, text)
+
 export type Query = Record<string, string | number | boolean | undefined | null>
 
 let renew: (() => Promise<void>) | null = null

@@ -45,10 +45,11 @@ const dayTime = (d: Date) =>
 const yearTime = (d: Date) =>
   once('yt', (l) => new Intl.DateTimeFormat(l, { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' })).format(d)
 
-// when writes a time as shortly as is clear at now: of today, the time is enough.
-export function when(d: Date, now: number): string {
+// when writes a time as shortly as is clear at now: of today, the time is enough,
+// but for the ends of a longer time.
+export function when(d: Date, now: number, withDay = false): string {
   const n = new Date(now)
-  if (d.toDateString() === n.toDateString()) return time(d)
+  if (!withDay && d.toDateString() === n.toDateString()) return time(d)
   return d.getFullYear() === n.getFullYear() ? dayTime(d) : yearTime(d)
 }
 
