@@ -1,1 +1,0 @@
-import{I as e,K as t,M as n,P as r,X as i,at as a,it as o,l as s,v as c}from"./Page-BUvXnvNd.js";var l=e(`<code class="wrap"> </code>`);function u(e,u){a(u,!0);let d=s(u,`whole`,3,!1);var f=l(),p=i(f,!0);t(e=>{c(f,`title`,`SHA-256 ${u.value??``}`),n(p,e)},[()=>d()?u.value:u.value.slice(0,12)]),r(e,f),o()}export{u as t};

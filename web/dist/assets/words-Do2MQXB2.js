@@ -1,1 +1,0 @@
-import{s as e}from"./Page-BUvXnvNd.js";var t=e({notice:[`letter to an owner`,`lettre à un propriétaire`],bulletin:[`public bulletin`,`bulletin public`]});export{t};
