@@ -56,6 +56,7 @@ type Library struct {
 
 	once  sync.Once // makes the index, when somebody searches
 	index []section
+	pace  pace
 }
 
 // New returns the documentation.

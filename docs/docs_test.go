@@ -242,6 +242,17 @@ func TestSearch(t *testing.T) {
 		}
 		checkMarkup(t, "search for "+asked, doc)
 	}
+	refused := 0
+	for range 3 * searchBurst {
+		rec := httptest.NewRecorder()
+		l.ServeHTTP(rec, httptest.NewRequest("GET", Folder+searchPage+"?q=a", nil))
+		if rec.Code == http.StatusTooManyRequests && rec.Header().Get("Retry-After") != "" {
+			refused++
+		}
+	}
+	if refused < searchBurst {
+		t.Errorf("%d searches of %d at once were refused", refused, 3*searchBurst)
+	}
 	if n := len(l.find("the")); n != maxResults {
 		t.Errorf("%d results, want %d at most", n, maxResults)
 	}

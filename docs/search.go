@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -19,6 +21,11 @@ const (
 	maxQuery   = 100 // bytes
 	maxWords   = 8
 	maxResults = 30
+
+	// Searches a second, of all strangers together, and at once after a rest: each
+	// takes a millisecond or two of the hub's processor.
+	searchRate  = 20
+	searchBurst = 40
 )
 
 // searchPage is the address of what was found.
@@ -28,7 +35,29 @@ const searchPage = "search"
 type section struct {
 	title, heading, address string
 	text                    string
-	lower                   string // title, heading and text, to look in
+
+	// To look in: title, heading, and all of it, in lower case.
+	lowTitle, lowHeading, low string
+}
+
+// A pace lets so many searches through.
+type pace struct {
+	mu   sync.Mutex // guards the field below
+	next time.Time  // when all that was let through is paid for
+}
+
+func (p *pace) take(now time.Time) bool {
+	const cost = time.Second / searchRate
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.next.Before(now) {
+		p.next = now
+	}
+	if p.next.Sub(now) > (searchBurst-1)*cost {
+		return false
+	}
+	p.next = p.next.Add(cost)
+	return true
 }
 
 // A result is a section that was found, with the words around the first hit.
@@ -58,7 +87,8 @@ func cut(source []byte, title, address string) (all []section) {
 	var b strings.Builder
 	finish := func() {
 		now.text = strings.Join(strings.Fields(b.String()), " ")
-		now.lower = strings.ToLower(now.title + "\n" + now.heading + "\n" + now.text)
+		now.lowTitle, now.lowHeading = strings.ToLower(now.title), strings.ToLower(now.heading)
+		now.low = now.lowTitle + "\n" + now.lowHeading + "\n" + strings.ToLower(now.text)
 		all = append(all, now)
 		b.Reset()
 	}
@@ -107,6 +137,11 @@ func (l *Library) search(w http.ResponseWriter, r *http.Request) {
 		_, n := utf8.DecodeLastRuneInString(asked)
 		asked = asked[:len(asked)-n]
 	}
+	if asked != "" && !l.pace.take(time.Now()) {
+		w.Header().Set("Retry-After", "2")
+		http.Error(w, "Too many people search just now: try again in two seconds.", http.StatusTooManyRequests)
+		return
+	}
 	v := view{Title: "Search", Search: true, Style: l.style, Groups: l.marked("-"), Asked: asked, Found: l.find(asked)}
 	var b bytes.Buffer
 	v.write(&b)
@@ -149,17 +184,16 @@ func (l *Library) find(asked string) (found []result) {
 
 // fits returns 0 where a word is missing, and more the more it is about them.
 func (s *section) fits(wanted []string) (score int) {
-	title, heading := strings.ToLower(s.title), strings.ToLower(s.heading)
 	for _, word := range wanted {
-		n := begin(s.lower, word)
+		n := begin(s.low, word)
 		if n == 0 {
 			return 0
 		}
-		score += min(n, 5)
-		if begin(heading, word) > 0 {
+		score += n
+		if begin(s.lowHeading, word) > 0 {
 			score += 10
 		}
-		if begin(title, word) > 0 {
+		if begin(s.lowTitle, word) > 0 {
 			score += 6
 		}
 	}
@@ -169,9 +203,10 @@ func (s *section) fits(wanted []string) (score int) {
 	return score
 }
 
-// begin counts the words of a text that begin so: "locked" is not in "blocked".
+// begin counts the words of a text that begin so, up to five: "locked" is not in
+// "blocked".
 func begin(text, word string) (n int) {
-	for at := 0; ; {
+	for at := 0; n < 5; {
 		i := strings.Index(text[at:], word)
 		if i < 0 {
 			return n
@@ -182,6 +217,7 @@ func begin(text, word string) (n int) {
 		}
 		at += i + len(word)
 	}
+	return n
 }
 
 // around returns what stands around the first of the words.
