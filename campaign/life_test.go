@@ -164,6 +164,12 @@ func TestSourcesThatTryOnce(t *testing.T) {
 		if _, ok := tr.Of(m.Source); ok || m.Attempts != 1 || len(m.Reasons) != 1 || !strings.Contains(string(m.Reasons[0]), "one attempt") {
 			t.Errorf("got %+v", m)
 		}
+		if beside, why := tr.Beside(m.Source, 10); !slices.Contains(beside, c.ID) || !slices.Equal(why, m.Reasons) {
+			t.Errorf("%v is beside %v, because %v", m.Source, beside, why)
+		}
+	}
+	if beside, _ := tr.Beside(netip.MustParsePrefix("192.0.2.1/32"), 10); len(beside) > 0 {
+		t.Errorf("who tried nothing is beside %v", beside)
 	}
 }
 

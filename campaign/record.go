@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -207,13 +208,50 @@ func (t *Tracker) Unattributed(id tocsin.CampaignID) []tocsin.Member {
 		list = list[len(list)-MaxUnattributed:]
 	}
 	for i := range list {
-		list[i].Reasons = []tocsin.Reason{"no two kinds of evidence join it to others"}
-		if list[i].Attempts == 1 {
-			list[i].Reasons = []tocsin.Reason{"one attempt in all"}
-		}
+		list[i].Reasons = alone(list[i].Attempts)
 	}
 	slices.SortFunc(list, byPrefix)
 	return list
+}
+
+// alone is why nothing joins a source to others.
+func alone(attempts uint32) []tocsin.Reason {
+	if attempts == 1 {
+		return []tocsin.Reason{"one attempt in all"}
+	}
+	return []tocsin.Reason{"no two kinds of evidence join it to others"}
+}
+
+// Beside returns the campaigns that a source was active beside, the newest first, at
+// most so many, and why it belongs to none: those that have it among their
+// [Tracker.Unattributed], however many others they have there.
+func (t *Tracker) Beside(source netip.Prefix, most int) (list []tocsin.CampaignID, why []tocsin.Reason) {
+	key, ok := sourceKey(source)
+	if !ok || t.members[key] != nil {
+		return nil, nil
+	}
+	var steps []step
+	attempts := uint32(1)
+	if p := t.sources.Get(key); p != nil {
+		if !p.suspect() {
+			return nil, nil
+		}
+		steps, attempts = p.steps[:p.nSteps], p.attempts
+	} else if s := t.singles.Get(key); s != nil && s.wild {
+		steps = []step{s.step}
+	}
+	for _, c := range slices.Backward(t.campaigns) {
+		if len(list) == most {
+			break
+		}
+		if c.status == tocsin.Joined {
+			continue
+		}
+		if slices.ContainsFunc(steps, func(s step) bool { return s.at >= c.since && c.services[s.service] > 0 }) {
+			list = append(list, c.id)
+		}
+	}
+	return list, alone(attempts)
 }
 
 // unattributed lists them, the one seen last at the end.

@@ -15,6 +15,7 @@ import (
 const (
 	mostEvents = 50
 	mostSaid   = 20 // owners for whom it is explained
+	mostBeside = 20 // campaigns that it is beside
 )
 
 // About implements [api.Console].
@@ -106,18 +107,14 @@ func (p *Part) attribute(ctx context.Context, about *api.About) error {
 	for _, c := range campaigns {
 		if m, ok := memberOf(c.Sources, about.Prefix); ok {
 			about.Campaigns = append(about.Campaigns, api.Membership{ID: c.ID, Why: append([]tocsin.Reason{}, m.Reasons...), Attributed: true})
-			continue
 		}
-		if about.Seen == nil || about.Seen.Last.Before(c.First) {
-			continue
-		}
-		beside, err := p.hub.Unattributed(ctx, c.ID)
-		if err != nil {
-			return err
-		}
-		if m, ok := memberOf(beside, about.Prefix); ok {
-			about.Campaigns = append(about.Campaigns, api.Membership{ID: c.ID, Why: append([]tocsin.Reason{}, m.Reasons...)})
-		}
+	}
+	beside, why, err := p.hub.Beside(ctx, about.Prefix, mostBeside)
+	if err != nil {
+		return err
+	}
+	for _, id := range beside {
+		about.Campaigns = append(about.Campaigns, api.Membership{ID: id, Why: append([]tocsin.Reason{}, why...)})
 	}
 	ranking, err := p.rankingNow(ctx)
 	if err != nil {

@@ -56,7 +56,7 @@ func (p *Part) CampaignGraph(ctx context.Context, id tocsin.CampaignID, most int
 		shown[n.ID] = true
 		g.Nodes = append(g.Nodes, n)
 	}
-	for _, t := range p.touches(c) {
+	for _, t := range p.touches(sourcesOf(sources)) {
 		if from, to := sourceNode(t.Source), targetNode(t.Device); shown[from] && shown[to] {
 			g.Edges = append(g.Edges, api.Edge{From: from, To: to, Kind: "guessed", Weight: float64(t.Attempts)})
 		}
@@ -140,7 +140,7 @@ func (p *Part) CampaignTimeline(ctx context.Context, id tocsin.CampaignID) (t ap
 	if to.Before(from) {
 		to = from
 	}
-	list := sourcesOf(c)
+	list := sourcesOf(c.Sources)
 	p.with(func(l *overview.Ledger) { t.Course = l.Course(list, from.Add(-2*time.Minute), to.Add(2*time.Minute)) })
 	t.Marks, err = p.marks(ctx, c, now)
 	return t, err

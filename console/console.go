@@ -45,6 +45,7 @@ type Hub interface {
 	Owners() []tocsin.OwnerID
 	Campaigns(ctx context.Context) ([]tocsin.Campaign, error)
 	Unattributed(ctx context.Context, id tocsin.CampaignID) ([]tocsin.Member, error)
+	Beside(ctx context.Context, source netip.Prefix, most int) ([]tocsin.CampaignID, []tocsin.Reason, error)
 	Network(a netip.Addr) nettable.Network
 	Warnings() []string
 }
@@ -92,6 +93,7 @@ type Part struct {
 	cases     snapshot[[]api.CaseLine]
 	sources   snapshot[[]Source]
 	nows      snapshot[api.Now]
+	tried     snapshots[tocsin.CampaignID, []Target]
 
 	telling telling
 }
@@ -244,6 +246,29 @@ func (s *snapshot[T]) get(take func() (T, error)) (T, error) {
 	s.value, s.at = value, time.Now()
 	s.lasts = min(20*s.at.Sub(begun), mostStale)
 	return value, nil
+}
+
+// snapshots are those of several things of one kind, of which few are asked for.
+type snapshots[K comparable, T any] struct {
+	mu  sync.Mutex
+	all map[K]*snapshot[T]
+}
+
+// mostSnapshots bounds what is kept of one kind.
+const mostSnapshots = 16
+
+func (s *snapshots[K, T]) of(key K) *snapshot[T] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one := s.all[key]; one != nil {
+		return one
+	}
+	if s.all == nil || len(s.all) >= mostSnapshots {
+		s.all = make(map[K]*snapshot[T])
+	}
+	one := new(snapshot[T])
+	s.all[key] = one
+	return one
 }
 
 // spoil has the next one who asks look anew.

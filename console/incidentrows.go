@@ -213,8 +213,13 @@ func (p *Part) targetTable() table.View {
 	}
 }
 
-// targets returns a campaign's devices with what its sources did there.
+// targets returns a campaign's devices with what its sources did there, as somebody
+// may have asked a moment ago. The list is not the caller's.
 func (p *Part) targets(ctx context.Context, c tocsin.Campaign) ([]Target, error) {
+	return p.tried.of(c.ID).get(func() ([]Target, error) { return p.countTargets(ctx, c) })
+}
+
+func (p *Part) countTargets(ctx context.Context, c tocsin.Campaign) ([]Target, error) {
 	devices, err := p.allDevices(ctx)
 	if err != nil {
 		return nil, err
@@ -232,7 +237,7 @@ func (p *Part) targets(ctx context.Context, c tocsin.Campaign) ([]Target, error)
 		}
 		at[id] = &list[i]
 	}
-	for _, touch := range p.touches(c) {
+	for _, touch := range p.touches(sourcesOf(c.Sources)) {
 		t := at[touch.Device]
 		if t == nil {
 			continue
@@ -256,14 +261,14 @@ func (p *Part) targets(ctx context.Context, c tocsin.Campaign) ([]Target, error)
 }
 
 // touches returns what a campaign's sources did where.
-func (p *Part) touches(c tocsin.Campaign) (list []overview.Touch) {
-	p.with(func(l *overview.Ledger) { list = l.Touches(sourcesOf(c)) })
+func (p *Part) touches(sources []netip.Prefix) (list []overview.Touch) {
+	p.with(func(l *overview.Ledger) { list = l.Touches(sources) })
 	return list
 }
 
-func sourcesOf(c tocsin.Campaign) []netip.Prefix {
-	list := make([]netip.Prefix, len(c.Sources))
-	for i, m := range c.Sources {
+func sourcesOf(members []tocsin.Member) []netip.Prefix {
+	list := make([]netip.Prefix, len(members))
+	for i, m := range members {
 		list[i] = m.Source
 	}
 	return list

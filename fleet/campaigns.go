@@ -52,3 +52,9 @@ func (f *Fleet) CampaignOf(source netip.Prefix) (tocsin.CampaignID, bool) { retu
 // Unattributed returns sources that were active while a campaign was, and that
 // nothing joins to it.
 func (f *Fleet) Unattributed(id tocsin.CampaignID) []tocsin.Member { return f.track.Unattributed(id) }
+
+// Beside returns the campaigns that a source was active beside and belongs to none
+// of, the newest first, and why it belongs to none.
+func (f *Fleet) Beside(source netip.Prefix, most int) ([]tocsin.CampaignID, []tocsin.Reason) {
+	return f.track.Beside(source, most)
+}

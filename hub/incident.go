@@ -15,6 +15,13 @@ func (h *Hub) Campaigns(ctx context.Context) (list []tocsin.Campaign, err error)
 	return list, err
 }
 
+// Beside returns the campaigns that a source was active beside and belongs to none
+// of, the newest first, and why it belongs to none.
+func (h *Hub) Beside(ctx context.Context, source netip.Prefix, most int) (list []tocsin.CampaignID, why []tocsin.Reason, err error) {
+	err = h.decider.ask(ctx, func(time.Time) { list, why = h.decider.mind.Beside(source, most) })
+	return list, why, err
+}
+
 // Unattributed returns sources that were active beside a campaign and that nothing
 // joins to it.
 func (h *Hub) Unattributed(ctx context.Context, id tocsin.CampaignID) (list []tocsin.Member, err error) {

@@ -125,6 +125,9 @@ type Part struct {
 
 	mu   sync.Mutex // guards the field below
 	last judgement
+
+	writing sync.Mutex // guards the field below
+	written written
 }
 
 // New returns a part that has judged nothing yet.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/bulletin"
@@ -25,6 +26,36 @@ func (p *Part) Notices(ctx context.Context) ([]bulletin.Text, error) {
 	if err != nil {
 		return nil, err
 	}
+	list, err := p.lettersOf(j)
+	if err != nil {
+		return nil, err
+	}
+	approved, err := p.approved(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if old, ok := approved[noticeID(list[i])]; ok && old.Digest() == list[i].Digest() {
+			list[i] = old
+		}
+	}
+	return list, nil
+}
+
+// written is what follows from one judgement: letters to every owner are dear to write.
+type written struct {
+	at   time.Time
+	list []bulletin.Text
+}
+
+// lettersOf returns the letters to owners and the bulletins that follow from a
+// judgement, as nobody approved them yet. The list is the caller's.
+func (p *Part) lettersOf(j judgement) ([]bulletin.Text, error) {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if p.written.list != nil && p.written.at.Equal(j.At) {
+		return slices.Clone(p.written.list), nil
+	}
 	names := func(a compromise.Assessment) (owner, device string) {
 		d := j.ByID[a.Device]
 		return string(d.Owner), takedown.OneLine(nameOf(d), takedown.MaxName)
@@ -41,16 +72,8 @@ func (p *Part) Notices(ctx context.Context) ([]bulletin.Text, error) {
 		}
 		list = append(list, t)
 	}
-	approved, err := p.approved(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		if old, ok := approved[noticeID(list[i])]; ok && old.Digest() == list[i].Digest() {
-			list[i] = old
-		}
-	}
-	return list, nil
+	p.written = written{j.At, list}
+	return slices.Clone(list), nil
 }
 
 func noticeID(t bulletin.Text) string { return fmt.Sprintf("%s/%s/%s", t.Kind, t.Language, t.To) }

@@ -184,6 +184,7 @@ type names struct {
 	devices  []named
 	numbers  map[tocsin.DeviceID]uint32
 	services []tocsin.Service
+	sets     map[uint32][]tocsin.Service // what of returned
 }
 
 type named struct {
@@ -219,8 +220,14 @@ func (n *names) service(s tocsin.Service) uint32 {
 	return 1 << i
 }
 
-// of returns the services of a set, sorted.
+// maxSets bounds how many sets of services are kept ready.
+const maxSets = 1 << 10
+
+// of returns the services of a set, sorted. The list is not the caller's.
 func (n *names) of(set uint32) []tocsin.Service {
+	if list, ok := n.sets[set]; ok {
+		return list
+	}
 	list := []tocsin.Service{}
 	for i, s := range n.services {
 		if set&(1<<i) != 0 {
@@ -231,5 +238,9 @@ func (n *names) of(set uint32) []tocsin.Service {
 		list = append(list, "other")
 	}
 	slices.Sort(list)
+	if n.sets == nil || len(n.sets) >= maxSets {
+		n.sets = make(map[uint32][]tocsin.Service)
+	}
+	n.sets[set] = list
 	return list
 }
