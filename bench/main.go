@@ -41,6 +41,7 @@ var parts = []part{
 	{"hubparts", false, measureHubParts},
 	{"town", true, measureTown},
 	{"incident", false, measureIncident},
+	{"console", false, measureConsole},
 }
 
 // env is where the parts work.
