@@ -1,6 +1,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -147,6 +148,9 @@ func (d *Desk) Accept(ctx context.Context, code, name, password string, v Visito
 	}
 	if i.Name != "" {
 		name = i.Name
+		if u, err := d.store.User(ctx, name); err != nil || u.Off { // which spends nothing
+			return Entry{}, cmp.Or(err, ErrOff)
+		}
 	}
 	if name, err = Name(name); err != nil {
 		return Entry{}, err

@@ -322,3 +322,21 @@ func TestHash(t *testing.T) {
 		t.Error("a hash of another kind is no error")
 	}
 }
+
+// TestLinkOfOneSwitchedOff: it waits until the user is on again.
+func TestLinkOfOneSwitchedOff(t *testing.T) {
+	w := newWorld(t)
+	w.member("ada", store.Admin)
+	i, err := w.Add(t.Context(), "bob", store.Viewer, "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, off := range []bool{true, false} {
+		if err := w.Change(t.Context(), "bob", Change{Off: &off}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Accept(t.Context(), i.Code, "", good, from(1)); errors.Is(err, ErrOff) != off {
+			t.Errorf("off %v: got %v", off, err)
+		}
+	}
+}
