@@ -34,7 +34,7 @@ var tiers = [][]string{
 	{"detect", "quorum", "campaign"},                                                    // 2 pure: one device; witnesses; who acts together
 	{"bulletin", "dossier", "stix"},                                                     // 2 what people are told; evidence texts and X-ARF; export
 	{"watch", "fleet"},                                                                  // 3 pure: one device, and all of them, composed
-	{"replay", "firewall/firewalltest", "store/storetest"},                              // 4 a trace through both; conformance suites
+	{"replay", "trial", "firewall/firewalltest", "store/storetest"},                     // 4 a trace through both; conformance suites
 	{"replay/tracemix"},                                                                 // 4 made-up traces for tests and benchmarks
 	{"firewall/nft", "firewall/iptables", "firewall/memory"},                            // 5 adapters
 	{"logsource/file", "logsource/journal", "logsource/stdin", "hostfacts"},             // 5 adapters
@@ -58,7 +58,7 @@ var (
 	pure = []string{
 		".", "internal/window", "internal/accounts", "internal/nettable", "internal/addrspace", "ledger", "authlog", "sighting", "blocklist",
 		"ruleset", "firewall", "logsource", "store", "contact", "compromise", "takedown", "controller", "overview", "table", "detect", "quorum", "campaign",
-		"bulletin", "watch", "fleet", "replay",
+		"bulletin", "watch", "fleet", "replay", "trial",
 	}
 	pureStd = []string{
 		"bytes", "cmp", "container/heap", "context", "embed", "crypto/ed25519", "crypto/hmac", "crypto/sha256",

@@ -13,6 +13,7 @@ import (
 // A Console answers what only people who look at pages ask. Errors are shown as those
 // of the other parts.
 type Console interface {
+	Policies
 	// Tables returns the tables that it has, by name.
 	Tables() map[string]Table
 	// Overview returns what is going on now, and what did within a span up to now.

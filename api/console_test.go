@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/tocsin-io/tocsin/overview"
 	"github.com/tocsin-io/tocsin/store"
 	"github.com/tocsin-io/tocsin/table"
+	"github.com/tocsin-io/tocsin/trial"
 )
 
 // hello is what a stream of events says first.
@@ -60,15 +62,77 @@ func (pages) CampaignNetworks(context.Context, tocsin.CampaignID) ([]api.Campaig
 
 func (pages) Notifications(context.Context) ([]api.Notified, error) { return nil, nil }
 
+func (pages) Policy(context.Context) (api.Policy, error) {
+	return api.Policy{Settings: []api.PolicySetting{{Key: "policy.day_failures", Kind: "count", Value: "5", Default: "5"}}}, nil
+}
+
+func (pages) TryPolicy(_ context.Context, t api.PolicyTrial, tell func(api.PolicyStep) error) error {
+	if t.Settings["wrong"] != "" {
+		return api.Refuse(http.StatusBadRequest, "no such setting")
+	}
+	if err := tell(api.PolicyStep{Done: 0.5}); err != nil {
+		return err
+	}
+	if t.Settings["breaks"] != "" {
+		return errors.New("the database is gone")
+	}
+	return tell(api.PolicyStep{Done: 1, Result: &trial.Result{Events: t.Days}})
+}
+
+func (p pages) ChangePolicy(ctx context.Context, _ map[string]string, _ string) (api.Policy, error) {
+	return p.Policy(ctx)
+}
+
+func (p pages) ResetPolicy(ctx context.Context, key, _ string) (api.Policy, error) {
+	if key != "policy.day_failures" {
+		return api.Policy{}, store.ErrNotFound
+	}
+	return p.Policy(ctx)
+}
+
+func TestATrialTellsHowFarItIs(t *testing.T) {
+	w := newWorld(t)
+	if _, text := w.as(store.Analyst, "POST", "/v1/policy/try", `{"settings":{"policy.day_failures":"3"},"days":9}`); !strings.HasPrefix(text, `data: {"done":0.5}`+"\n\n"+`data: {"done":1,"result":{"events":9,`) {
+		t.Error(text)
+	}
+	if _, text := w.as(store.Analyst, "POST", "/v1/policy/try", `{"settings":{"breaks":"3"}}`); !strings.HasSuffix(text, `,"error":"the hub could not do it: look into its log"}`+"\n\n") {
+		t.Error(text)
+	}
+	for body, want := range map[string]int{
+		`{"settings":{"wrong":"1"}}`: 400, `{"settings":{}}`: 400, `{"settings":{"a":"1"},"days":31}`: 400, `{"settings":{"a":"\u0000"}}`: 400, `{"settings":{"a":1}}`: 400,
+	} {
+		if resp, text := w.as(store.Analyst, "POST", "/v1/policy/try", body); resp.StatusCode != want {
+			t.Errorf("%s: %d %s", body, resp.StatusCode, text)
+		}
+	}
+	if resp, _ := w.as(store.Viewer, "POST", "/v1/policy/try", `{"settings":{"a":"1"}}`); resp.StatusCode != http.StatusForbidden {
+		t.Error(resp.Status)
+	}
+	if resp, _ := w.as(store.Analyst, "PUT", "/v1/policy", `{"settings":{"a":"1"}}`); resp.StatusCode != http.StatusForbidden {
+		t.Error(resp.Status)
+	}
+	if resp, _ := w.as(store.Admin, "DELETE", "/v1/policy/nothing", ""); resp.StatusCode != http.StatusNotFound {
+		t.Error(resp.Status)
+	}
+}
+
 // tryConsole asks for everything that only a console asks for.
 func tryConsole(w *world) {
 	for _, path := range []string{
 		"/v1/live", "/v1/tables/rules?q=two&sort=name&desc=1&page=1&size=10&name=t", "/v1/tables/rules?format=csv", "/v1/overview?span=24h",
 		"/v1/about?address=::ffff:203.0.113.7", "/v1/campaigns/c-1/graph?most=10", "/v1/campaigns/c-1/timeline", "/v1/campaigns/c-1/networks",
-		"/v1/notifications",
+		"/v1/notifications", "/v1/policy",
 	} {
 		if resp, text := w.as(store.Admin, "GET", path, ""); resp.StatusCode != http.StatusOK {
 			w.Errorf("GET %s: %d %s", path, resp.StatusCode, text)
+		}
+	}
+	for _, tt := range [][3]string{
+		{"POST", "/v1/policy/try", `{"settings":{"policy.day_failures":"3"}}`}, {"PUT", "/v1/policy", `{"settings":{"policy.day_failures":"3"}}`},
+		{"DELETE", "/v1/policy/policy.day_failures", ""},
+	} {
+		if resp, text := w.as(store.Admin, tt[0], tt[1], tt[2]); resp.StatusCode != http.StatusOK {
+			w.Errorf("%s: %d %s", tt, resp.StatusCode, text)
 		}
 	}
 	h := http.Header{"Authorization": {"Bearer " + w.token(store.Admin)}, "Content-Type": {"text/plain"}}

@@ -29,6 +29,10 @@ func (a *API) consoleRoutes() []route {
 		{"GET /v1/campaigns/{id}/graph", viewer, served(a.campaignGraph), false},
 		{"GET /v1/campaigns/{id}/timeline", viewer, served(a.campaignTimeline), false},
 		{"GET /v1/campaigns/{id}/networks", viewer, served(a.campaignNetworks), false},
+		{"GET /v1/policy", viewer, served(a.policy), false},
+		{"POST /v1/policy/try", analyst, served(a.tryPolicy), true},
+		{"PUT /v1/policy", admin, served(a.changePolicy), true},
+		{"DELETE /v1/policy/{key}", admin, served(a.resetPolicy), true},
 		{"GET /v1/notifications", viewer, served(a.notified), false},
 	}
 }

@@ -12,6 +12,7 @@ package console
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -21,12 +22,14 @@ import (
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/blocklist"
+	"github.com/tocsin-io/tocsin/config"
 	"github.com/tocsin-io/tocsin/feed"
 	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/internal/nettable"
 	"github.com/tocsin-io/tocsin/internal/run"
 	"github.com/tocsin-io/tocsin/live"
 	"github.com/tocsin-io/tocsin/overview"
+	"github.com/tocsin-io/tocsin/quorum"
 	"github.com/tocsin-io/tocsin/ruleset"
 	"github.com/tocsin-io/tocsin/store"
 )
@@ -48,12 +51,15 @@ type Hub interface {
 	Beside(ctx context.Context, source netip.Prefix, most int) ([]tocsin.CampaignID, []tocsin.Reason, error)
 	Network(a netip.Addr) nettable.Network
 	Warnings() []string
+	FleetConfig() fleet.Config
+	Adopt(ctx context.Context, p quorum.Policy) error
 }
 
 // A Store is what the part reads of the hub's database.
 type Store interface {
 	store.Values
 	Accesses(ctx context.Context) ([]store.Access, error)
+	Since(ctx context.Context, after uint64) iter.Seq2[tocsin.Event, error]
 }
 
 // Deps are what the part works with.
@@ -61,6 +67,7 @@ type Deps struct {
 	Store    Store
 	Live     *live.Stream
 	Notified []api.Notified // who is told of what happens
+	File     config.Hub     // the hub's file: what is saved here goes over its policy
 	Log      *slog.Logger
 	Now      func() time.Time // the hub's clock
 }
@@ -96,6 +103,7 @@ type Part struct {
 	tried     snapshots[tocsin.CampaignID, []Target]
 
 	telling telling
+	trying  sync.Mutex // one reads the whole log at a time
 }
 
 var _ api.Console = (*Part)(nil)

@@ -74,6 +74,13 @@ func newsOf(at time.Time, f fleet.Effect) RuleNews {
 	return n
 }
 
+// note has consoles hear that a table changed.
+func (t *telling) note(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.changed[name] = true
+}
+
 // next takes what is to be told.
 func (t *telling) next() (rules []RuleNews, more int) {
 	t.mu.Lock()

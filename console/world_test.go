@@ -18,18 +18,18 @@ import (
 
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
-	"github.com/pb33f/libopenapi-validator/config"
+	validate "github.com/pb33f/libopenapi-validator/config"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/config"
 	"github.com/tocsin-io/tocsin/console"
 	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/hub"
 	"github.com/tocsin-io/tocsin/incident"
 	"github.com/tocsin-io/tocsin/keys"
 	"github.com/tocsin-io/tocsin/live"
-	"github.com/tocsin-io/tocsin/quorum"
 	"github.com/tocsin-io/tocsin/ruleset"
 	"github.com/tocsin-io/tocsin/store/sqlite"
 	"github.com/tocsin-io/tocsin/uplink"
@@ -84,11 +84,15 @@ func (w *world) start() {
 	socket, err := net.Listen("unix", path)
 	w.must(err)
 	stream := live.New(live.Config{Version: "test"})
-	pages, err := console.New(console.Deps{Store: db, Live: stream, Log: log, Now: time.Now})
+	file, err := config.ParseHub([]byte("[policy]\nday_failures = 6\n"))
+	w.must(err)
+	inForce, err := console.WithSaved(ctx, db, file)
+	w.must(err)
+	pages, err := console.New(console.Deps{Store: db, Live: stream, File: file, Log: log, Now: time.Now})
 	w.must(err)
 	var part *incident.Part
 	h, err := hub.New(ctx, hub.Config{
-		Folder: w.folder, Fleet: fleet.Config{Quorum: quorum.Default()}, Addresses: []string{w.addr}, Names: []string{"127.0.0.1"}, Retain: 30 * 24 * time.Hour,
+		Folder: w.folder, Fleet: fleet.Config{Quorum: inForce.Policy}, Addresses: []string{w.addr}, Names: []string{"127.0.0.1"}, Retain: 30 * 24 * time.Hour,
 	}, hub.Deps{
 		Store: db, Authority: authority, Keys: repo, Listener: port, Socket: socket, Log: log,
 		Metrics: prometheus.NewRegistry(), Now: time.Now, Version: "test", Live: stream,
@@ -141,8 +145,8 @@ var document = sync.OnceValues(func() (validator.Validator, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, errs := validator.NewValidator(doc, config.WithStrictMode(), config.WithFormatAssertions(), config.WithoutSecurityValidation(),
-		config.WithStrictIgnoredHeaders("content-type"), config.WithStrictIgnorePaths("$.body.rows[*].**", "$.body.labels.*"))
+	v, errs := validator.NewValidator(doc, validate.WithStrictMode(), validate.WithFormatAssertions(), validate.WithoutSecurityValidation(),
+		validate.WithStrictIgnoredHeaders("content-type"), validate.WithStrictIgnorePaths("$.body.rows[*].**", "$.body.labels.*"))
 	return v, errors.Join(errs...)
 })
 

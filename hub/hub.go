@@ -133,6 +133,9 @@ type Hub struct {
 	api       *api.API
 	desk      *signin.Desk
 	restored  bool
+
+	adopting sync.Mutex   // one change of policy at a time; guards the field below
+	fleet    fleet.Config // what the mind goes by
 }
 
 // New makes a hub of these parts and brings it to where its log says it is.
@@ -154,6 +157,7 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Hub, error) {
 	if err := seed(ctx, deps.Store, &cfg.Fleet.Quorum); err != nil {
 		return nil, err
 	}
+	h.fleet = cfg.Fleet
 	h.decider = newDecider(cfg.Fleet, deps.Store, deps.Clock, deps.Now, m, deps.Log)
 	h.publisher = newPublisher(deps.Store, func() (ruleset.Signer, error) { return deps.Keys.Signer(deps.Now()) }, deps.Now, deps.Log)
 	secret, err := h.secret(ctx)

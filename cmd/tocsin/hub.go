@@ -237,7 +237,7 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 		return nil, errors.Join(err, port.Close(), socket.Close())
 	}
 	h, err := hub.New(ctx, hub.Config{
-		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: cfg.Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
+		Folder: cfg.Folder, Fleet: fleet.Config{Quorum: withSaved(ctx, db, cfg, log).Policy, Allow: cfg.Allow}, Addresses: addresses, Names: names,
 		Retain: cfg.Retain, Contacts: cfg.Contacts, Mirror: cfg.Mirror, Admin: admins(cfg.Group),
 	}, deps)
 	if err != nil {

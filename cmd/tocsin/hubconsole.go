@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/tocsin-io/tocsin/console"
 	"github.com/tocsin-io/tocsin/hub"
 	"github.com/tocsin-io/tocsin/internal/clock"
+	"github.com/tocsin-io/tocsin/internal/logkey"
 	"github.com/tocsin-io/tocsin/live"
 )
 
@@ -20,7 +22,7 @@ import (
 // happens.
 func openConsole(cfg config.Hub, clk *clock.Clock, db console.Store, deps *hub.Deps, log *slog.Logger) (*console.Part, error) {
 	deps.Live = live.New(live.Config{Version: deps.Version, Log: log, Now: clk.Now})
-	p, err := console.New(console.Deps{Store: db, Live: deps.Live, Notified: notified(cfg), Log: log, Now: clk.Now})
+	p, err := console.New(console.Deps{Store: db, Live: deps.Live, Notified: notified(cfg), File: cfg, Log: log, Now: clk.Now})
 	if err != nil {
 		return nil, err
 	}
@@ -30,6 +32,16 @@ func openConsole(cfg config.Hub, clk *clock.Clock, db console.Store, deps *hub.D
 		return p, nil
 	}
 	return p, nil
+}
+
+// withSaved returns the configuration with the policy that was saved in the console.
+// One that does not go with the file any more stops no hub.
+func withSaved(ctx context.Context, db console.Store, cfg config.Hub, log *slog.Logger) config.Hub {
+	changed, err := console.WithSaved(ctx, db, cfg)
+	if err != nil {
+		log.Error("the policy of the file is in force: save it anew in the console", logkey.Err, err)
+	}
+	return changed
 }
 
 // notified tells who is told of what happens, without what only they should know.
