@@ -10,6 +10,9 @@ export interface Member {
   devices: number
   confidence: number
   reasons: string[]
+  network?: number // of rows of the table
+  country?: string
+  blocked?: boolean
 }
 
 export interface Campaign {
@@ -56,8 +59,9 @@ export interface Target {
   owner: string
   attempts: number
   services: string[]
-  first: string
-  last: string
+  sources: number
+  first: string | null // null: no longer remembered
+  last: string | null
   entered: string
 }
 
