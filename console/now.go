@@ -205,21 +205,30 @@ func nameOf(d *Device) string {
 	return string(d.ID)
 }
 
-// coverEvery is how often it is noted which share of the devices has every rule.
-const coverEvery = 15 * time.Second
+// coverEvery is how often, by the hub's clock, it is noted which share of the devices has
+// every rule; keepEvery is how often it is kept how fast they got it.
+const (
+	coverEvery = 15 * time.Second
+	keepEvery  = 5 * time.Minute
+	lookAgain  = 250 * time.Millisecond // a demo's clock is fast
+)
 
 // cover notes the coverage over time.
 func (p *Part) cover(ctx context.Context) error {
-	t := time.NewTicker(coverEvery)
+	t := time.NewTicker(lookAgain)
 	defer t.Stop()
+	var noted time.Time // by the hub's clock
+	kept := time.Now()
 	for {
-		if devices, err := p.allDevices(ctx); err != nil && ctx.Err() == nil {
-			p.log.Error("coverage is not known: trying again", logkey.Err, err)
-		} else if err == nil {
-			var n api.Now
-			if countDevices(&n, devices); n.Devices > 0 {
-				p.with(func(l *overview.Ledger) { l.Covered(p.deps.Now(), n.Coverage) })
+		if now := p.deps.Now(); now.Sub(noted).Abs() >= coverEvery {
+			noted = now
+			if err := p.noteCoverage(ctx, now); err != nil && ctx.Err() == nil {
+				p.log.Error("coverage is not known: trying again", logkey.Err, err)
 			}
+		}
+		if time.Since(kept) >= keepEvery {
+			kept = time.Now()
+			p.remember(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -227,4 +236,16 @@ func (p *Part) cover(ctx context.Context) error {
 		case <-t.C:
 		}
 	}
+}
+
+func (p *Part) noteCoverage(ctx context.Context, now time.Time) error {
+	devices, err := p.allDevices(ctx)
+	if err != nil {
+		return err
+	}
+	var n api.Now
+	if countDevices(&n, devices); n.Devices > 0 {
+		p.with(func(l *overview.Ledger) { l.Covered(now, n.Coverage) })
+	}
+	return nil
 }

@@ -45,8 +45,11 @@ type world struct {
 	stop   func() error
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, before ...func(*world)) *world {
 	w := &world{T: t, folder: filepath.Join(t.TempDir(), "hub"), addr: "127.0.0.1:0"}
+	for _, f := range before {
+		f(w)
+	}
 	w.start()
 	t.Cleanup(w.halt)
 	return w
