@@ -18,18 +18,18 @@ export const terms = words({
   new: ['new', 'nouveau'],
   open: ['open', 'ouverte'],
   ended: ['ended', 'terminée'],
-  confirmed: ['confirmed', 'confirmé'],
+  confirmed: ['entered', 'pénétré'],
   suspected: ['suspected', 'soupçonné'],
-  'near-miss': ['near miss', 'évité de peu'],
-  clean: ['clean', 'sain'],
+  'near-miss': ['attacked, not entered', 'attaqué, non pénétré'],
+  clean: ['not attacked', 'non attaqué'],
   unknown: ['unknown', 'inconnu'],
-  'false-positive': ['false positive', 'faux positif'],
+  'false-positive': ['held harmless', 'jugé inoffensif'],
 })
 
 const kinds: Record<string, Kind> = {
   connected: 'good', silent: 'bad', lagging: 'warn', revoked: 'idle', new: 'busy',
   block: 'bad', pass: 'good',
-  confirmed: 'bad', suspected: 'warn', 'near-miss': 'busy', clean: 'good', unknown: 'unknown', 'false-positive': 'idle',
+  confirmed: 'bad', suspected: 'warn', 'near-miss': 'good', clean: 'good', unknown: 'unknown', 'false-positive': 'idle',
   open: 'bad', ended: 'idle',
 }
 

@@ -7,7 +7,7 @@ export const t = words({
   blocks: ['Blocks in force', 'Blocages en vigueur'],
   coverage: ['Fleet coverage', 'Couverture de la flotte'],
   devices: ['Devices connected', 'Appareils connectés'],
-  confirmed: ['Compromised', 'Compromis'],
+  confirmed: ['Devices entered', 'Appareils pénétrés'],
   cases: ['Cases open', 'Dossiers ouverts'],
   minute: ['{n} in the last minute', '{n} dans la dernière minute'],
   coverageNote: ['have all lists in force', 'ont toutes les listes en vigueur'],
