@@ -1,1 +1,0 @@
-import{$ as e,L as t,P as n,Y as r,ct as i,st as a,u as o,y as s,z as c}from"./Page-CBTxWT5J.js";var l=c(`<code class="wrap"> </code>`);function u(c,u){i(u,!0);let d=o(u,`whole`,3,!1);var f=l(),p=e(f,!0);r(e=>{s(f,`title`,`SHA-256 ${u.value??``}`),n(p,e)},[()=>d()?u.value:u.value.slice(0,12)]),t(c,f),a()}export{u as t};
