@@ -4,17 +4,21 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 60s
 export GOFLAGS = -trimpath
 
-.PHONY: help build demo test check docs bench fuzz clean
+.PHONY: help build demo test demo-ssh check docs bench fuzz clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
 build: ## build bin/tocsin; SMALL=1 leaves out what only a hub needs
 	CGO_ENABLED=0 $(GO) build $(if $(SMALL),-tags small) -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tocsin ./cmd/tocsin
 
-demo: build ## watch real guesses become blocks in the kernel (as root), or a recording
-	@scripts/need.sh demo || echo "What is missing could not be installed."
-	@GO="$(GO)" scripts/demo.sh
+demo: build ## watch the attack of October 2023, invented anew, in the console
+	@scripts/need.sh demo || true # it goes on without
+	@bin/tocsin demo $(DEMO)
+
+demo-ssh: build ## watch real clients guess at real OpenSSH servers (as root), or a recording
+	@scripts/need.sh demo-ssh || echo "What is missing could not be installed."
+	@GO="$(GO)" scripts/demo-ssh.sh
 
 test: ## run every check and every test; as root also those with real kernels and servers
 	@scripts/need.sh test

@@ -49,7 +49,8 @@ var tiers = [][]string{
 	{"api/apitest"},                                                                     // 6 what happened, in memory, for tests
 	{"config", "sim", "sim/incident", "sim/play", "sim/postbox", "uplink"}, // 7
 	{"guard", "hub", "incident", "console"},                                // 8
-	{"cmd/tocsin", "bench", "demo"},                                        // 9
+	{"bench", "demo", "demo/ssh"},                                          // 9
+	{"cmd/tocsin"},                                                         // 10
 }
 
 // pure packages take time as a value, and import from the standard library

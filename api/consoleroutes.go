@@ -33,6 +33,8 @@ func (a *API) consoleRoutes() []route {
 		{"POST /v1/policy/try", analyst, served(a.tryPolicy), true},
 		{"PUT /v1/policy", admin, served(a.changePolicy), true},
 		{"DELETE /v1/policy/{key}", admin, served(a.resetPolicy), true},
+		{"GET /v1/demo", viewer, a.demo, false},
+		{"POST /v1/demo", analyst, a.steerDemo, false},
 		{"GET /v1/notifications", viewer, served(a.notified), false},
 	}
 }

@@ -130,7 +130,7 @@ func TestRoles(t *testing.T) {
 // TestEveryOperationIsTried makes sure that the tests see each good answer that
 // the document tells of.
 func TestEveryOperationIsTried(t *testing.T) {
-	w := newWorld(t, people(t, time.Now))
+	w := newWorld(t, people(t, time.Now), aDemo)
 	w.hub.list = []api.Device{{Device: tocsin.Device{ID: "nas", Owner: "ada", Enrolled: noon}}}
 	admin, nas := w.person(store.Admin), w.device("own")
 	for _, tt := range personCalls {
@@ -161,6 +161,7 @@ func TestEveryOperationIsTried(t *testing.T) {
 		w.raw("GET", path, nil, nil)
 	}
 	tryConsole(w)
+	tryDemo(w)
 	w.check.mu.Lock()
 	defer w.check.mu.Unlock()
 	for _, route := range api.Routes() {

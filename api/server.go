@@ -72,7 +72,7 @@ type Config struct {
 	Busy  int     // batches decoded and committed at a time; 0 is 64
 
 	Version  string   // of the program
-	Demo     bool     // what is shown is invented
+	Demo     Demo     // what is shown is invented; nil: it is not
 	Consoles []string // where browsers find the console, such as "https://192.0.2.1:7443"
 
 	Log *slog.Logger     // nil is none

@@ -196,7 +196,7 @@ func (a *API) session(c *call) (any, error) {
 }
 
 func (a *API) sessionOf(c *call) Session {
-	s := Session{Name: c.by, Role: roleOf(c.role), Version: a.Version, Demo: a.Demo}
+	s := Session{Name: c.by, Role: roleOf(c.role), Version: a.Version, Demo: a.Demo != nil}
 	if c.signed != nil {
 		s.Since, s.Until = c.signed.Since, c.signed.Until
 	}

@@ -21,7 +21,7 @@ func buildDemo(t *testing.T, flags ...string) *process {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "demo")
-	build := exec.Command("go", "build", "-trimpath", "-o", path, "../demo")
+	build := exec.Command("go", "build", "-trimpath", "-o", path, "../demo/ssh")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

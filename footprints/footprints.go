@@ -33,6 +33,7 @@ type Config struct {
 	LookBack time.Duration   // how old a change may be that the first start tells; 30 days, negative is none
 	Every    time.Duration   // how often ports and logs are looked at although nothing happens; 5 minutes
 	Settle   time.Duration   // how long changes are gathered; 1 second
+	Poll     time.Duration   // look at everything so often instead of asking the kernel; 0 asks the kernel
 	Ready    func()          // called once, when everything was looked at and is watched
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -115,7 +116,11 @@ func New(cfg Config) (*Watch, error) {
 // crash, are the same. An error of emit ends Run, and what it did not take is
 // told again by the next.
 func (w *Watch) Run(ctx context.Context, emit func(tocsin.Clue) error) error {
-	n, err := inotify.Open()
+	open := inotify.Open
+	if w.cfg.Poll > 0 {
+		open = func() (*inotify.Instance, error) { return inotify.Blind(w.cfg.Poll) }
+	}
+	n, err := open()
 	if err != nil {
 		return err
 	}

@@ -11,12 +11,23 @@ const jump = 10 * time.Second
 type settable struct {
 	now    func() time.Time     // wall
 	steady func() time.Duration // never set by anybody
-	last   time.Time
-	lastAt time.Duration
+	// invented is a clock that nobody sets but who made it.
+	invented bool
+	last     time.Time
+	lastAt   time.Duration
 }
 
-func newSettable(now func() time.Time, steady func() time.Duration) settable {
-	return settable{now: now, steady: steady, last: now(), lastAt: steady()}
+func newSettable(deps Deps) settable {
+	steady := deps.Steady
+	switch {
+	case steady != nil:
+	case deps.Clock.Invented(): // nobody sets it but who made it
+		steady = func() time.Duration { return 0 }
+	default:
+		begin := time.Now()
+		steady = func() time.Duration { return time.Since(begin) }
+	}
+	return settable{now: deps.Now, steady: steady, invented: deps.Clock.Invented(), last: deps.Now(), lastAt: steady()}
 }
 
 // read returns the wall time and by how much it has jumped since the last read,
@@ -24,7 +35,7 @@ func newSettable(now func() time.Time, steady func() time.Duration) settable {
 func (c *settable) read() (now time.Time, jumped time.Duration) {
 	now = c.now()
 	at := c.steady()
-	if d := now.Round(0).Sub(c.last.Round(0)) - (at - c.lastAt); d > jump || d < -jump {
+	if d := now.Round(0).Sub(c.last.Round(0)) - (at - c.lastAt); !c.invented && (d > jump || d < -jump) {
 		jumped = d
 	}
 	c.last, c.lastAt = now, at

@@ -63,11 +63,9 @@ type Deps struct {
 	Matcher *authlog.Matcher
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
-	// Clock is what its timers ring by; nil is the wall clock. Now and Steady follow
-	// from it where they are nil.
-	Clock   *clock.Clock
-	Now     func() time.Time
-	Steady  func() time.Duration // a clock that nobody sets
+	Clock   *clock.Clock         // what its timers ring by; nil is the wall clock
+	Now     func() time.Time     // nil is what Clock shows
+	Steady  func() time.Duration // a clock that nobody sets; nil is the system's
 	Zone    *time.Location
 	Version string
 	User    string   // whom the guard runs as, for people
@@ -131,15 +129,12 @@ func New(ctx context.Context, cfg Config, deps Deps) (*Guard, error) {
 	if deps.Now == nil {
 		deps.Now = deps.Clock.Now
 	}
-	if deps.Steady == nil {
-		deps.Steady = deps.Clock.Steady()
-	}
 	st, mem, warning, err := openState(cfg.State)
 	if err != nil {
 		return nil, err
 	}
 	g := &Guard{
-		cfg: cfg, deps: deps, log: deps.Log, clock: newSettable(deps.Now, deps.Steady), state: st,
+		cfg: cfg, deps: deps, log: deps.Log, clock: newSettable(deps), state: st,
 		since: deps.Now(), metrics: newMetrics(deps.Metrics),
 		seen: make(chan seen, 1024), orders: make(chan func(context.Context)), drops: make(chan firewall.Drop, 256),
 		drifted: make(chan struct{}, 1), told: make(map[telling]time.Time), reload: make(chan reloading), restart: make(chan []Input, 1),

@@ -100,6 +100,9 @@ type Deps struct {
 	// attacks; nil is none.
 	Answers func(*Hub, api.Incident) (api.Console, error)
 
+	// Demo is set where all that the hub is told is invented; nil is that it is not.
+	Demo api.Demo
+
 	// OnApplied hears of each event of the log and of what followed from it, in order
 	// and also while the log is read at the start; OnPublished of each frame. Nil is
 	// nobody. Both are called by the loop that decides, and must return at once.
@@ -228,7 +231,7 @@ func (h *Hub) newAPI(answers api.Incident) (_ *api.API, err error) {
 		Feed:     h.feed.Poll(h.follower),
 		Metrics:  promhttp.HandlerFor(h.deps.Metrics, promhttp.HandlerOpts{}),
 		Pages:    h.deps.Pages,
-		SignIn:   h.desk, Ledger: h.deps.Store, Noted: h.noted, Consoles: h.Consoles(), Version: h.deps.Version,
+		SignIn:   h.desk, Ledger: h.deps.Store, Noted: h.noted, Consoles: h.Consoles(), Version: h.deps.Version, Demo: h.deps.Demo,
 		Log: h.log, Now: h.deps.Now,
 	}
 	if h.deps.Live != nil {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# need.sh WHAT...: make sure that the Debian packages for test, demo or bench
+# need.sh WHAT...: make sure that the Debian packages for test, demo, demo-ssh or bench
 # are there. As root it installs the missing ones, without starting or enabling
 # the servers among them; otherwise it says plainly what will be skipped.
 set -eu
@@ -8,9 +8,10 @@ packages() {
 	case $1 in
 	test) echo nftables iptables openssh-server openssh-client sshpass vsftpd samba smbclient nginx-light chromium \
 		curl iproute2 util-linux systemd bsdutils gcc libc6-dev procps ;;
-	demo) echo nftables openssh-server openssh-client sshpass systemd passwd util-linux ;;
+	demo) ;; # one program does all of it, nftables by the kernel itself
+	demo-ssh) echo nftables openssh-server openssh-client sshpass systemd passwd util-linux ;;
 	bench) echo nftables iptables fail2ban sshguard python3-systemd python3-pyinotify grep time ;;
-	*) echo "need.sh: $1 is not one of test, demo, bench" >&2; exit 2 ;;
+	*) echo "need.sh: $1 is not one of test, demo, demo-ssh, bench" >&2; exit 2 ;;
 	esac
 }
 

@@ -8,7 +8,7 @@ import "github.com/spf13/cobra"
 // needs. The small build (make build SMALL=1) leaves them out.
 func fullCommands() []*cobra.Command {
 	return []*cobra.Command{
-		hubCommand(), upCommand(), simCommand(), usersCommand(), logCommand(),
+		hubCommand(), upCommand(), simCommand(), demoCommand(), usersCommand(), logCommand(),
 		campaignsCommand(), hubControllersCommand(rankCommand()), compromiseCommand(), caseCommand(), flowsCommand(),
 	}
 }

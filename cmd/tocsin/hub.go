@@ -174,7 +174,7 @@ type running struct {
 
 // openHub opens or makes everything a hub needs in its folder. Its clock is the
 // wall clock unless it is a demo's.
-func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Logger, ready func()) (r *running, err error) {
+func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Logger, ready func(), tune ...func(*hub.Deps)) (r *running, err error) {
 	var opened []func() error
 	shut := func() {
 		for i := len(opened) - 1; i >= 0; i-- {
@@ -231,6 +231,9 @@ func openHub(ctx context.Context, clk *clock.Clock, cfg config.Hub, log *slog.Lo
 		},
 		Pages:   pages,
 		OnClues: func([]store.Clue) { answers.part.Look() },
+	}
+	for _, f := range tune {
+		f(&deps)
 	}
 	asked, err := openConsole(cfg, clk, db, &deps, log)
 	if err != nil {

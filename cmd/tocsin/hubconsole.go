@@ -9,9 +9,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/config"
 	"github.com/tocsin-io/tocsin/console"
+	"github.com/tocsin-io/tocsin/fleet"
 	"github.com/tocsin-io/tocsin/hub"
 	"github.com/tocsin-io/tocsin/internal/clock"
 	"github.com/tocsin-io/tocsin/internal/logkey"
@@ -21,12 +23,23 @@ import (
 // openConsole makes what answers the pages of a hub, and has the hub tell it what
 // happens.
 func openConsole(cfg config.Hub, clk *clock.Clock, db console.Store, deps *hub.Deps, log *slog.Logger) (*console.Part, error) {
-	deps.Live = live.New(live.Config{Version: deps.Version, Log: log, Now: clk.Now})
+	told := live.Config{Version: deps.Version, Log: log, Now: clk.Now}
+	if deps.Demo != nil {
+		told.Demo = func() any { return deps.Demo.Clock() }
+	}
+	deps.Live = live.New(told)
 	p, err := console.New(console.Deps{Store: db, Live: deps.Live, Notified: notified(cfg), File: cfg, Log: log, Now: clk.Now})
 	if err != nil {
 		return nil, err
 	}
+	also := deps.OnApplied
 	deps.OnApplied, deps.OnPublished = p.Applied, p.Published
+	if also != nil {
+		deps.OnApplied = func(e tocsin.Event, effects []fleet.Effect) {
+			p.Applied(e, effects)
+			also(e, effects)
+		}
+	}
 	deps.Answers = func(h *hub.Hub, answers api.Incident) (api.Console, error) {
 		p.Join(h, answers)
 		return p, nil

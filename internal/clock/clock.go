@@ -76,17 +76,6 @@ func (c *Clock) now() time.Time {
 	return c.shows.Add(c.scaled(time.Since(c.real)))
 }
 
-// Steady returns a function that tells how much time passed since it was made, as
-// a clock does that nobody sets.
-func (c *Clock) Steady() func() time.Duration {
-	if c == nil {
-		begin := time.Now()
-		return func() time.Duration { return time.Since(begin) }
-	}
-	begin := c.Now()
-	return func() time.Duration { return c.Now().Sub(begin) }
-}
-
 // Scaled returns how far the clock goes while so much time passes: d itself where
 // it is the wall clock.
 func (c *Clock) Scaled(d time.Duration) time.Duration {

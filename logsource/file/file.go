@@ -45,6 +45,9 @@ type Options struct {
 	// Since makes a first start read back the file, and its rotated siblings
 	// changed since then; zero reads nothing back.
 	Since time.Time
+	// Poll has the file looked at so often instead of the kernel asked, which lets
+	// no user follow very many; zero asks the kernel.
+	Poll time.Duration
 	// Now is when a line was received; nil is the wall clock.
 	Now func() time.Time
 }
@@ -73,6 +76,13 @@ func New(path string, opt Options) *Source {
 	return &Source{path: path, opt: opt, log: opt.Log}
 }
 
+func (s *Source) instance() (*inotify.Instance, error) {
+	if s.opt.Poll > 0 {
+		return inotify.Blind(s.opt.Poll)
+	}
+	return inotify.Open()
+}
+
 // Name returns the path or pattern as it was given.
 func (s *Source) Name() string { return s.path }
 
@@ -88,7 +98,7 @@ func (s *Source) Run(ctx context.Context, emit func(logsource.Line) error) error
 	if _, err := filepath.Match(filepath.Base(path), ""); err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
-	n, err := inotify.Open()
+	n, err := s.instance()
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.path, err)
 	}
