@@ -7,6 +7,7 @@ export class Loaded<T> {
   error = $state.raw<unknown>(null)
   busy = $state(true)
   #current: AbortController | null = null
+  #took = 0
   #ask: (signal: AbortSignal) => Promise<T>
 
   constructor(ask: (signal: AbortSignal) => Promise<T>) {
@@ -17,6 +18,7 @@ export class Loaded<T> {
   again = async () => {
     this.#current?.abort()
     const mine = (this.#current = new AbortController())
+    const begun = Date.now()
     this.busy = true
     try {
       const v = await this.#ask(mine.signal)
@@ -26,12 +28,14 @@ export class Loaded<T> {
     } catch (e) {
       if (!mine.signal.aborted) this.error = e
     } finally {
+      this.#took = Date.now() - begun
       if (this.#current === mine) this.busy = false
     }
   }
 
   // watch asks now, and whenever one of these was told; at most once in wait
-  // milliseconds, because an attack tells much. It returns what ends it.
+  // milliseconds, because an attack tells much, and more seldom if the answer takes
+  // long. It returns what ends it.
   watch(kinds: (keyof Kinds)[], about: (data: unknown, kind: keyof Kinds) => boolean = () => true, wait = 2000) {
     let timer = 0
     let last = Date.now()
@@ -41,7 +45,7 @@ export class Loaded<T> {
         timer = 0
         last = Date.now()
         void this.again()
-      }, Math.max(0, last + wait - Date.now()))
+      }, Math.max(0, last + Math.max(wait, 15 * this.#took) - Date.now()))
     }
     const stop = kinds.map((k) => hear(k, (d) => about(d, k) && soon()))
     stop.push(hear('again', () => soon()))
