@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -21,7 +20,7 @@ func (a *API) consoleRoutes() []route {
 		}
 	}
 	return []route{
-		{"GET /v1/live", viewer, a.live, true},
+		{"GET /v1/live", viewer, a.mounted(a.Live), true},
 		{"GET /v1/tables/{name}", viewer, a.table, true},
 		{"POST /v1/lists/import", analyst, a.importList, true},
 		{"GET /v1/overview", viewer, served(a.overview), false},
@@ -37,23 +36,6 @@ func (a *API) consoleRoutes() []route {
 		{"POST /v1/demo", analyst, a.steerDemo, false},
 		{"GET /v1/notifications", viewer, served(a.notified), false},
 	}
-}
-
-// live tells a console what happens, until whoever looks at it is signed out.
-func (a *API) live(c *call) (any, error) {
-	if c.ends != nil {
-		ctx, cancel := context.WithCancel(c.r.Context())
-		defer cancel()
-		go func() {
-			select {
-			case <-c.ends:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-		c.r = c.r.WithContext(ctx)
-	}
-	return a.mounted(a.Live)(c)
 }
 
 // spans are those that an overview may reach back.

@@ -20,7 +20,7 @@ import (
 // disk with them. What is left out is counted in the next that is written.
 const (
 	refusedRate, refusedBurst = 0.1, 20  // a second, and at once: of one name, or of one source
-	refusedMore, refusedMost  = 0.1, 200 // of all
+	refusedMore, refusedMost  = 0.1, 200 // of all strangers
 )
 
 // noteTime bounds the writing of an entry, which goes on when whoever asked has
@@ -29,8 +29,8 @@ const noteTime = 30 * time.Second
 
 // deeds writes what people did to the operators' log.
 type deeds struct {
-	known *limiter[string] // refusals by name, guesses by source
-	all   *limiter[struct{}]
+	known *limiter[string]   // refusals by name, guesses by source
+	all   *limiter[struct{}] // guesses
 
 	mu      sync.Mutex // guards leftOut
 	leftOut uint64
@@ -135,20 +135,23 @@ func outcome(c *call, err error) string {
 	return "refused: " + e.Text
 }
 
-// room reports whether one more refusal may be written.
+// room reports whether one more refusal may be written. Only strangers share a bound:
+// they must not keep out of the log what somebody who is known was refused.
 func (d *deeds) room(c *call) bool {
-	key := "by " + c.how + " " + c.by
+	key, stranger := "by "+c.how+" "+c.by, false
 	if c.how == "" || c.signed == nil && c.how == ledger.Console {
-		key = "from " + tocsin.SourcePrefix(c.from).String()
+		key, stranger = "from "+tocsin.SourcePrefix(c.from).String(), true
 	}
-	if d.known.wait(key, c.at) > 0 || d.all.wait(struct{}{}, c.at) > 0 {
+	if d.known.wait(key, c.at) > 0 || stranger && d.all.wait(struct{}{}, c.at) > 0 {
 		d.mu.Lock()
 		d.leftOut++
 		d.mu.Unlock()
 		return false
 	}
 	d.known.take(key, 1, c.at)
-	d.all.take(struct{}{}, 1, c.at)
+	if stranger {
+		d.all.take(struct{}{}, 1, c.at)
+	}
 	return true
 }
 

@@ -309,5 +309,10 @@ func (a *API) newAccess(c *call) (any, error) {
 }
 
 func (a *API) dropAccess(c *call) (any, error) {
-	return nil, a.Accesses.DropAccess(c.r.Context(), c.r.PathValue("name"))
+	name := c.r.PathValue("name")
+	err := a.Accesses.DropAccess(c.r.Context(), name)
+	if err == nil {
+		a.holds.end(name)
+	}
+	return nil, err
 }

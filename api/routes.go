@@ -52,9 +52,8 @@ type call struct {
 	secret bool   // the body holds a secret: what is said about it is not written down
 	role   who
 	signed *signin.Person // who signed in with a password; nil is nobody
+	access store.Access   // the API token that was sent
 	begun  bool           // part of the answer is out
-
-	ends <-chan struct{} // closed once this person is signed out; nil is never
 }
 
 // Routes lists what an [API] answers, such as "GET /v1/status".
@@ -216,7 +215,7 @@ func (a *API) admitPerson(c *call) error {
 	access, err := a.Accesses.Access(c.r.Context(), hash)
 	if errors.Is(err, store.ErrNotFound) || err == nil && !access.Until.IsZero() && !c.at.Before(access.Until) {
 		a.refusals.take(source, 1, c.at)
-		return Refuse(http.StatusUnauthorized, "the API token is not known, or has ended: ask an admin of the hub for one")
+		return errToken
 	}
 	if err != nil {
 		return err
@@ -226,9 +225,12 @@ func (a *API) admitPerson(c *call) error {
 			a.Log.Warn("use of an API token not noted", logkey.User, access.Name, logkey.Err, err)
 		}
 	}
-	c.by, c.how, c.role = access.Name, ledger.Token, whoOf(access.Role)
+	c.by, c.how, c.role, c.access = access.Name, ledger.Token, whoOf(access.Role), access
 	return nil
 }
+
+// errToken refuses an API token.
+var errToken = Refuse(http.StatusUnauthorized, "the API token is not known, or has ended: ask an admin of the hub for one")
 
 // whoOf returns what somebody of a role may do; none that is not known may
 // anything.

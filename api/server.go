@@ -94,6 +94,7 @@ type API struct {
 	redeems   *limiter[netip.Prefix] // one-time passes tried, by source
 	everybody *limiter[struct{}]     // one-time passes tried by all
 	busy      chan struct{}
+	holds     holds
 }
 
 // How many times rarer than sightings clues and contacts are: a device in other
@@ -257,8 +258,7 @@ func (a *API) handler(rt route) http.Handler {
 		c := &call{w: w, r: r, at: a.Now(), from: remote(r)}
 		answer, err := any(nil), a.admit(c, rt.who)
 		if err == nil {
-			defer a.hold(c, rt)()
-			answer, err = rt.do(c)
+			answer, err = a.held(c, rt)
 		}
 		a.note(c, rt, err)
 		switch {
@@ -271,6 +271,16 @@ func (a *API) handler(rt route) http.Handler {
 			writeJSON(w, http.StatusOK, answer)
 		}
 	})
+}
+
+// held does what a route does, for as long as whoever asked may.
+func (a *API) held(c *call, rt route) (any, error) {
+	release, err := a.hold(c, rt)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return rt.do(c)
 }
 
 // deadlines bounds how long a request may come in and an answer may go out;

@@ -147,14 +147,25 @@ func (a *API) admitSigned(c *call) error {
 	return nil
 }
 
-// hold has a long answer end when the session of whoever asked does.
-func (a *API) hold(c *call, rt route) (release func()) {
-	if !rt.stream || c.signed == nil {
-		return func() {}
+// hold has a long answer end when the session or the API token of whoever asked
+// does.
+func (a *API) hold(c *call, rt route) (release func(), err error) {
+	ctx := c.r.Context()
+	switch {
+	case !rt.stream:
+		return func() {}, nil
+	case c.signed != nil:
+		ctx, release, err = a.SignIn.Hold(ctx, *c.signed)
+	case c.how == ledger.Token:
+		ctx, release, err = a.holdToken(ctx, c)
+	default: // of the hub's machine
+		return func() {}, nil
 	}
-	ctx, release := a.SignIn.Hold(c.r.Context(), *c.signed)
-	c.r, c.ends = c.r.WithContext(ctx), ctx.Done()
-	return release
+	if err != nil {
+		return nil, err
+	}
+	c.r = c.r.WithContext(ctx)
+	return release, nil
 }
 
 // ofSignIn returns what a desk refuses, which is the asker's to know, or nil.

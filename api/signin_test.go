@@ -370,7 +370,8 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// TestLiveEndsWithTheSession: who is signed out hears no more.
+// TestLiveEndsWithTheSession: who is signed out hears no more, nor does an API token
+// that was dropped or has ended.
 func TestLiveEndsWithTheSession(t *testing.T) {
 	begun := make(chan struct{}, 1)
 	w := newWorld(t, people(t, time.Now), func(c *api.Config) {
@@ -381,16 +382,36 @@ func TestLiveEndsWithTheSession(t *testing.T) {
 		})
 	})
 	b := w.welcome("ada", store.Admin)
-	ended := make(chan int, 1)
-	go func() { ended <- b.ask("GET", "/v1/live", nil, nil) }()
-	<-begun
-	b.want(204, "DELETE", "/v1/sessions", nil, nil)
-	select {
-	case status := <-ended:
-		if status != http.StatusOK {
-			t.Errorf("got %d", status)
+	bearer := func(token string) *browser {
+		one := w.browser()
+		one.head.Set("Authorization", "Bearer "+token)
+		return one
+	}
+	w.hub.mu.Lock()
+	brief := store.Access{Hash: api.HashAccess("brief"), Name: "brief", Role: store.Viewer, Until: time.Now().Add(3 * time.Second)}
+	w.hub.access = append(w.hub.access, brief)
+	w.hub.mu.Unlock()
+	for _, one := range []struct {
+		name string
+		who  *browser
+		end  func()
+	}{
+		{"dropped token", bearer(w.token(store.Viewer)), func() { b.want(204, "DELETE", "/v1/accesses/viewer", nil, nil) }},
+		{"token that ends", bearer("brief"), func() {}},
+		{"session", b, func() { b.want(204, "DELETE", "/v1/sessions", nil, nil) }},
+	} {
+		ended := make(chan int, 1)
+		go func() { ended <- one.who.ask("GET", "/v1/live", nil, nil) }()
+		<-begun
+		one.end()
+		select {
+		case status := <-ended:
+			if status != http.StatusOK {
+				t.Errorf("%s: got %d", one.name, status)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: it goes on", one.name)
 		}
-	case <-time.After(time.Minute):
-		t.Error("it goes on")
+		one.who.want(401, "GET", "/v1/live", nil, nil)
 	}
 }

@@ -190,18 +190,30 @@ func (d *Desk) check(ctx context.Context, name, password string, v Visitor) (sto
 	return u, nil
 }
 
-// open makes a session of a user.
-func (d *Desk) open(ctx context.Context, u store.User, from netip.Addr) (Entry, error) {
+// open makes a session of a user as they were when their password was checked.
+// Whoever got another one meanwhile, or was switched off, is not let in: the old
+// password must not open what ended with it.
+func (d *Desk) open(ctx context.Context, checked store.User, from netip.Addr) (Entry, error) {
 	now := d.now()
 	secret := newSecret()
-	s := store.Session{Hash: hashSecret("session", secret), User: u.Name, Made: now, Seen: now, From: from}
-	if err := d.store.AddSession(ctx, s, now.Add(-Idle), maxSessions); err != nil {
-		if errors.Is(err, store.ErrNotFound) { // removed meanwhile
-			err = ErrWrong
-		}
+	s := store.Session{Hash: hashSecret("session", secret), User: checked.Name, Made: now, Seen: now, From: from}
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	u, err := d.store.User(ctx, checked.Name)
+	if err == nil && (u.Off || u.Password != checked.Password) {
+		err = ErrWrong
+	}
+	if err == nil {
+		err = d.store.AddSession(ctx, s, now.Add(-Idle), maxSessions)
+	}
+	if errors.Is(err, store.ErrNotFound) { // removed meanwhile
+		err = ErrWrong
+	}
+	if err != nil {
 		return Entry{}, err
 	}
-	if err := d.change(ctx, u.Name, func(u *store.User) { u.Last = now }); err != nil {
+	u.Last = now
+	if err := d.store.ChangeUser(ctx, u); err != nil {
 		d.log.Warn("time of a sign-in not noted", logkey.User, u.Name, logkey.Err, err)
 	}
 	return Entry{personOf(u, s), secret, d.known.mark(u.Name)}, nil
@@ -277,7 +289,8 @@ func (d *Desk) leaveAll(ctx context.Context, name string, but [32]byte) error {
 // ChangePassword gives somebody who is signed in and knows the old password a new
 // one. All other sessions end.
 func (d *Desk) ChangePassword(ctx context.Context, p Person, old, fresh string, v Visitor) error {
-	if _, err := d.check(ctx, p.Name, old, v); err != nil {
+	checked, err := d.check(ctx, p.Name, old, v)
+	if err != nil {
 		return err
 	}
 	if err := fit(p.Name, fresh); err != nil {
@@ -287,7 +300,14 @@ func (d *Desk) ChangePassword(ctx context.Context, p Person, old, fresh string, 
 	if err != nil {
 		return err
 	}
-	if err := d.change(ctx, p.Name, func(u *store.User) { u.Password = hash }); err != nil {
+	err = d.change(ctx, p.Name, func(u *store.User) error {
+		if u.Password != checked.Password { // by a link, meanwhile: that one counts
+			return ErrWrong
+		}
+		u.Password = hash
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return d.leaveAll(ctx, p.Name, p.hash)
@@ -300,20 +320,28 @@ type hold struct {
 	end  context.CancelFunc
 }
 
-// Hold returns a context for a long answer: it ends when the session does.
-// Release must be called.
-func (d *Desk) Hold(ctx context.Context, p Person) (held context.Context, release func()) {
-	held, cancel := context.WithTimeout(ctx, p.Since.Add(Longest).Sub(d.now()))
+// Hold returns a context for a long answer: it ends when the session does, or the
+// user gets another role, and when the session would end if nothing more is asked
+// for: whoever reads on asks again. One that ended since p was found out is
+// [ErrEnded]. Release must be called.
+func (d *Desk) Hold(ctx context.Context, p Person) (held context.Context, release func(), err error) {
+	held, cancel := context.WithTimeout(ctx, p.Until.Sub(d.now()))
 	h := &hold{p.hash, p.Name, cancel}
 	d.mu.Lock()
 	d.holds[h] = struct{}{}
 	d.mu.Unlock()
-	return held, func() {
+	release = func() {
 		cancel()
 		d.mu.Lock()
 		delete(d.holds, h)
 		d.mu.Unlock()
 	}
+	// It may have ended before it was held.
+	if _, err := d.store.Session(ctx, p.hash); err != nil {
+		release()
+		return nil, nil, ended(err)
+	}
+	return held, release, nil
 }
 
 // release ends the long answers that are meant.

@@ -177,25 +177,31 @@ func (d *Desk) Accept(ctx context.Context, code, name, password string, v Visito
 
 // A Change is what becomes of a user; nil stays.
 type Change struct {
-	Role *store.Role // counts from the next request on
+	Role *store.Role // counts from the next request on; long answers end
 	Off  *bool       // true ends all sessions
 }
 
 // Change changes a user.
 func (d *Desk) Change(ctx context.Context, name string, c Change) error {
 	name = fold(name)
-	err := d.change(ctx, name, func(u *store.User) {
+	err := d.change(ctx, name, func(u *store.User) error {
 		if c.Role != nil {
 			u.Role = *c.Role
 		}
 		if c.Off != nil {
 			u.Off = *c.Off
 		}
+		return nil
 	})
-	if err != nil || c.Off == nil || !*c.Off {
+	switch {
+	case err != nil:
 		return err
+	case c.Off != nil && *c.Off:
+		return d.LeaveEverywhere(ctx, name)
+	case c.Role != nil: // what they may read now is found out anew
+		d.release(func(h *hold) bool { return h.user == name })
 	}
-	return d.LeaveEverywhere(ctx, name)
+	return nil
 }
 
 // Remove removes a user.
@@ -214,14 +220,16 @@ func (d *Desk) Remove(ctx context.Context, name string) error {
 }
 
 // change stores what becomes of a user.
-func (d *Desk) change(ctx context.Context, name string, become func(*store.User)) error {
+func (d *Desk) change(ctx context.Context, name string, become func(*store.User) error) error {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	u, err := d.store.User(ctx, name)
 	if err != nil {
 		return err
 	}
-	become(&u)
+	if err := become(&u); err != nil {
+		return err
+	}
 	if err := d.keepsAdmin(ctx, name, u); err != nil {
 		return err
 	}

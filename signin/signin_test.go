@@ -230,17 +230,24 @@ func TestBounds(t *testing.T) {
 func TestHolds(t *testing.T) {
 	w := newWorld(t)
 	w.member("root", store.Admin)
-	off := true
+	off, analyst := true, store.Analyst
 	for name, end := range map[string]func(Entry) error{
 		"sign-out":      func(e Entry) error { return w.Leave(t.Context(), e.Person) },
 		"everywhere":    func(e Entry) error { return w.LeaveEverywhere(t.Context(), e.Name) },
 		"switched off":  func(e Entry) error { return w.Change(t.Context(), e.Name, Change{Off: &off}) },
 		"removed":       func(e Entry) error { return w.Remove(t.Context(), e.Name) },
 		"signed out":    func(e Entry) error { return w.SignOut(t.Context(), e.Name) },
+		"other role":    func(e Entry) error { return w.Change(t.Context(), e.Name, Change{Role: &analyst}) },
 		"other session": nil,
 	} {
 		e := w.member("ada", store.Viewer)
-		ctx, release := w.Hold(t.Context(), e.Person)
+		ctx, release, err := w.Hold(t.Context(), e.Person)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end, ok := ctx.Deadline(); !ok || time.Until(end) > Idle {
+			t.Errorf("%s: it is held until %v, although nobody may ask for anything more", name, end)
+		}
 		if end == nil {
 			other, err := w.Enter(t.Context(), "ada", good, from(3))
 			if err != nil {
@@ -253,6 +260,11 @@ func TestHolds(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, err, ctx.Err())
 		}
 		release()
+		if end != nil && name != "other role" {
+			if _, _, err := w.Hold(t.Context(), e.Person); !errors.Is(err, ErrEnded) {
+				t.Errorf("%s just before it is held: %v", name, err)
+			}
+		}
 		if err := w.Remove(t.Context(), "ada"); err != nil && !errors.Is(err, store.ErrNotFound) {
 			t.Error(err)
 		}
@@ -337,6 +349,55 @@ func TestLinkOfOneSwitchedOff(t *testing.T) {
 		}
 		if _, err := w.Accept(t.Context(), i.Code, "", good, from(1)); errors.Is(err, ErrOff) != off {
 			t.Errorf("off %v: got %v", off, err)
+		}
+	}
+}
+
+// A late store has somebody do something while a password is looked at.
+type late struct {
+	Store
+	once sync.Once
+	do   func()
+}
+
+func (l *late) User(ctx context.Context, name string) (store.User, error) {
+	u, err := l.Store.User(ctx, name)
+	l.once.Do(l.do)
+	return u, err
+}
+
+// TestPasswordReplacedMeanwhile: who signs in, or takes another password, by one that
+// ends while it is looked at, is refused: what ends a password ends all that it opens.
+func TestPasswordReplacedMeanwhile(t *testing.T) {
+	const fresh = "four fresh words here"
+	for name, try := range map[string]func(w *world, e Entry) error{
+		"sign in":         func(w *world, e Entry) error { _, err := w.Enter(t.Context(), "ada", good, from(1)); return err },
+		"change password": func(w *world, e Entry) error { return w.ChangePassword(t.Context(), e.Person, good, wrong, from(1)) },
+	} {
+		w := newWorld(t)
+		e := w.member("ada", store.Admin)
+		i, err := w.Reset(t.Context(), "ada", "test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := w.store
+		w.store = &late{Store: plain, do: func() {
+			other, err := New(t.Context(), Config{Store: plain, Now: w.now})
+			if err != nil {
+				t.Error(err)
+			} else if _, err := other.Accept(t.Context(), i.Code, "", fresh, from(2)); err != nil {
+				t.Error(err)
+			}
+		}}
+		if err := try(w, e); !errors.Is(err, ErrWrong) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		sessions, err := plain.Sessions(t.Context(), "ada")
+		if err != nil || len(sessions) != 1 {
+			t.Errorf("%s: %d sessions, want that of the link; %v", name, len(sessions), err)
+		}
+		if _, err := w.Enter(t.Context(), "ada", fresh, from(3)); err != nil {
+			t.Errorf("%s: the password of the link: %v", name, err)
 		}
 	}
 }
