@@ -32,7 +32,12 @@ func TestWhatHappensIsOnThePage(t *testing.T) {
 	}
 	check := func(when string) {
 		t.Helper()
-		w.get("/v1/overview?span=6h", &o)
+		// What is dear to find out may be a second old.
+		w.eventually("the pages agree", func() bool {
+			w.get("/v1/overview?span=6h", &o)
+			return o.Now.Blocks == 2 && o.Now.Attempts == 13 && rows[console.Rule](w, "rules?action=block").Total == 2 &&
+				rows[console.Source](w, "sources?blocked=1").Total == 2
+		})
 		if o.Now.Attempts != 13 || o.Now.Sources != 2 || o.Now.Blocks != 2 || o.Now.Devices != 2 || o.Reaction.N != 2 {
 			t.Errorf("%s: %+v, %+v", when, o.Now, o.Reaction)
 		}

@@ -313,6 +313,7 @@ func (p *Part) controllerTable() table.View {
 			yes("admitted", func(c *Controller) bool { return c.Admitted }),
 			number("devices", func(c *Controller) int { return c.Devices }),
 			number("labelled", func(c *Controller) int { return c.Labelled }),
+			number("owners", func(c *Controller) int { return c.Owners }),
 			when("first", func(c *Controller) time.Time { return c.First }),
 			when("last", func(c *Controller) time.Time { return c.Last }),
 			words("case", func(c *Controller) string {

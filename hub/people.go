@@ -37,19 +37,34 @@ func (h *Hub) Welcome(ctx context.Context) (link string, until time.Time, err er
 	return api.WelcomePath + i.Code, i.Until, err
 }
 
-// noted tells consoles that the log of what operators did grew, and with it
-// perhaps the table of users.
+// noted tells consoles that the log of what operators did grew, and which table
+// with it.
 func (h *Hub) noted(e ledger.Entry) {
 	if h.deps.Live == nil {
 		return
 	}
 	h.deps.Live.Publish("log", map[string]uint64{"serial": e.Serial})
-	for _, of := range []string{"/v1/users", "/v1/invitation", "/v1/session"} {
-		if strings.Contains(e.Path, of) {
-			h.deps.Live.Publish("table", map[string]string{"name": "users"})
+	for _, one := range shownIn {
+		if strings.Contains(e.Path, one.path) {
+			h.deps.Live.Publish("table", map[string]string{"name": one.table})
 			return
 		}
 	}
+}
+
+// shownIn says which table shows what an operator changed: other consoles see it at once.
+var shownIn = []struct{ path, table string }{
+	{"/v1/users", "users"},
+	{"/v1/invitation", "users"},
+	{"/v1/session", "users"},
+	{"/v1/accesses", "accesses"},
+	{"/v1/passes", "passes"},
+	{"/v1/notices", "notices"},
+	{"/v1/orders", "rules"},
+	{"/v1/lists", "rules"},
+	{"/v1/devices", "devices"},
+	{"/v1/cases", "cases"},
+	{"/v1/compromise", "compromise"},
 }
 
 // begunAnew ends what a restored hub has to do once, if it is one: sessions and
