@@ -148,6 +148,8 @@ export const languageNames = words({ en: ['English', 'anglais'], fr: ['French', 
 export function country(code: string): string {
   if (!/^[A-Z]{2}$/.test(code)) return code
   try {
+    // XA to XZ belong to nobody: browsers call some of them by names of their own.
+    if (/^X[A-JL-Z]$/.test(code)) return code
     return new Intl.DisplayNames(locale(), { type: 'region' }).of(code) ?? code
   } catch {
     return code

@@ -35,7 +35,7 @@ export const t = words({
   member: ['belongs to it', 'en fait partie'],
   near: ['close to it, not attributed', 'proche, non attribuée'],
   controller: ['As a controller', 'Comme contrôleur'],
-  controllerLine: ['Rank {rank}, class {class}, q = {q}: {devices} {devices#device|devices} contacted it, of which {labelled} likely compromised.', 'Rang {rank}, classe {class}, q = {q} : {devices} {devices#appareil l’a contactée|appareils l’ont contactée}, dont {labelled} {labelled#probablement compromis|probablement compromis}.'],
+  controllerLine: ['Class {class}, q = {q}: {devices} {devices#device|devices} contacted it, of which {labelled} likely compromised.', 'Classe {class}, q = {q} : {devices} {devices#appareil l’a contactée|appareils l’ont contactée}, dont {labelled} {labelled#probablement compromis|probablement compromis}.'],
   controllerList: ['All candidates', 'Tous les candidats'],
   cases: ['Cases', 'Dossiers'],
   events: ['Newest events', 'Derniers événements'],
