@@ -56,6 +56,7 @@ func TestOperatorsLog(t *testing.T) {
 	analyst := w.person(store.Analyst)
 	_, err := analyst.NewPasses(t.Context(), "ada")
 	w.must(err)
+	ada.want(200, "PUT", "/v1/policy", api.PolicyChange{Settings: map[string]string{"policy.welcome": "198.51.100.0/24", "policy.day_failures": "3"}}, nil)
 	ada.want(204, "POST", "/v1/session/password", api.PasswordChange{Old: passphrase, New: passphrase + "!"}, nil)
 	ada.want(204, "DELETE", "/v1/session", nil, nil)
 
@@ -75,6 +76,7 @@ func TestOperatorsLog(t *testing.T) {
 		"? (console) sign in as nobody who is known [POST /v1/session]: refused: the name or the password is wrong",
 		"? (console) sign in with a password [POST /v1/session]: refused: not understood",
 		"analyst (token) make ten one-time passes for ada [POST /v1/passes]: done",
+		"ada (console) change the policy: day_failures = 3, welcome = 198.51.100.0/24 [PUT /v1/policy]: done",
 		"ada (console) take another password [POST /v1/session/password]: done",
 		"ada (console) sign out [DELETE /v1/session]: done",
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tocsin-io/tocsin/trial"
@@ -138,7 +141,17 @@ func (a *API) changePolicy(c *call) (any, error) {
 	if err := checkSettings(p.Settings); err != nil {
 		return nil, err
 	}
+	c.did = "change the policy: " + p.words()
 	return c.lasting(func(ctx context.Context) (Policy, error) { return a.Console.ChangePolicy(ctx, p.Settings, c.by) })
+}
+
+// words say what is changed.
+func (p PolicyChange) words() string {
+	list := make([]string, 0, len(p.Settings))
+	for _, key := range slices.Sorted(maps.Keys(p.Settings)) {
+		list = append(list, strings.TrimPrefix(key, "policy.")+" = "+cut(p.Settings[key]))
+	}
+	return strings.Join(list, ", ")
 }
 
 func (a *API) resetPolicy(c *call) (any, error) {

@@ -101,6 +101,7 @@ type Part struct {
 	sources   snapshot[[]Source]
 	nows      snapshot[api.Now]
 	tried     snapshots[tocsin.CampaignID, []Target]
+	beside    snapshots[tocsin.CampaignID, []tocsin.Member]
 
 	telling telling
 	trying  sync.Mutex // one reads the whole log at a time

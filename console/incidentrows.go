@@ -140,7 +140,8 @@ func (p *Part) memberTable() table.View {
 			if err != nil {
 				return nil, err
 			}
-			beside, err := p.hub.Unattributed(ctx, id)
+			// The loop looks through all sources for them.
+			beside, err := p.beside.of(id).get(func() ([]tocsin.Member, error) { return p.hub.Unattributed(ctx, id) })
 			if err != nil {
 				return nil, err
 			}

@@ -45,7 +45,9 @@ func (h *Hub) Adopt(ctx context.Context, p quorum.Policy) error {
 	}
 	var failed error
 	err := h.decider.ask(ctx, func(now time.Time) {
-		failed = next.take(ctx, func(mind *fleet.Fleet) error { return h.publisher.reconcile(ctx, mind, now) })
+		// Who hangs up now must not leave lists that are half of one policy, half of another.
+		whole := context.WithoutCancel(ctx)
+		failed = next.take(ctx, func(mind *fleet.Fleet) error { return h.publisher.reconcile(whole, mind, now) })
 	})
 	if err := errors.Join(err, failed); err != nil {
 		return fmt.Errorf("another policy: %w", err)

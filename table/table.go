@@ -19,7 +19,10 @@ import (
 const (
 	DefaultSize = 50
 	MaxSize     = 500
+	MaxWords    = 16 // of the text that is looked for
 )
+
+const lookUp = 4096 // rows between two looks at who asked
 
 // A Column is one of a table of rows R.
 type Column[R any] struct {
@@ -135,8 +138,14 @@ func (t Table[R]) find(ctx context.Context, q Query) (found []*R, all int, err e
 		return nil, 0, err
 	}
 	words := strings.Fields(strings.ToLower(q.Text))
+	if len(words) > MaxWords {
+		return nil, 0, mistake("q: want at most %d words", MaxWords)
+	}
 	found = make([]*R, 0, len(rows))
 	for i := range rows {
+		if i%lookUp == 0 && ctx.Err() != nil { // whoever asked hung up
+			return nil, 0, ctx.Err()
+		}
 		if r := &rows[i]; meets(r, where) && t.holds(r, words) {
 			found = append(found, r)
 		}
@@ -268,10 +277,7 @@ func field(b *strings.Builder, text string, first *bool) {
 		b.WriteByte(',')
 	}
 	*first = false
-	// Some programs strip blanks before they look for a formula.
-	if lead := strings.TrimLeft(text, " \u00a0\u3000"); lead != "" && strings.ContainsRune("=+-@\t\r\n|%＝＋－＠", []rune(lead)[0]) {
-		text = "'" + text
-	}
+	text = harmless(text)
 	if !strings.ContainsAny(text, "\",\r\n'") && strings.TrimSpace(text) == text {
 		b.WriteString(text)
 		return
@@ -279,4 +285,29 @@ func field(b *strings.Builder, text string, first *bool) {
 	b.WriteByte('"')
 	b.WriteString(strings.ReplaceAll(text, `"`, `""`))
 	b.WriteByte('"')
+}
+
+// What a formula begins with, what some programs strip before they look for it, and
+// what begins a new cell where commas do not, as in much of Europe.
+const (
+	formula = "=+-@|%＝＋－＠"
+	blank   = " \u00a0\u3000\""
+	breaks  = ";\t\r\n"
+)
+
+// harmless puts an apostrophe before what would be a formula in a cell of its own.
+func harmless(text string) string {
+	var b strings.Builder
+	if lead := strings.TrimLeft(text, blank); lead != "" && strings.ContainsRune(formula+breaks[1:], []rune(lead)[0]) {
+		b.WriteByte('\'')
+	}
+	begins := false
+	for _, r := range text {
+		if begins && strings.ContainsRune(formula, r) {
+			b.WriteByte('\'')
+		}
+		begins = strings.ContainsRune(breaks, r) || begins && strings.ContainsRune(blank, r)
+		b.WriteRune(r)
+	}
+	return b.String()
 }
