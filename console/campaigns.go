@@ -12,6 +12,7 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/compromise"
 	"github.com/tocsin-io/tocsin/overview"
 )
 
@@ -62,7 +63,7 @@ func (p *Part) CampaignGraph(ctx context.Context, id tocsin.CampaignID, most int
 		}
 	}
 	p.addNetworks(&g, sources, min(shownNetworks, most-len(g.Nodes)))
-	return g, p.addControllers(ctx, &g, targets, most)
+	return g, p.addControllers(ctx, &g, c, targets, most)
 }
 
 func sourceNode(p netip.Prefix) string       { return "s:" + p.String() }
@@ -93,38 +94,51 @@ func (p *Part) addNetworks(g *api.CampaignGraph, sources []tocsin.Member, most i
 	}
 }
 
-// addControllers adds the candidates that may be proposed, with the targets that are
-// known to have contacted them: those whose evidence says so.
-func (p *Part) addControllers(ctx context.Context, g *api.CampaignGraph, targets []Target, most int) error {
+// shownContacts is of how many targets that were entered it is read whom they contacted.
+const shownContacts = 50
+
+// addControllers adds the candidates that may be proposed, and those that a case is
+// about, with the targets that contacted them: those that were entered, as far as they
+// tell what they open.
+func (p *Part) addControllers(ctx context.Context, g *api.CampaignGraph, c tocsin.Campaign, targets []Target, most int) error {
 	candidates, err := p.allControllers(ctx)
 	if err != nil {
 		return err
 	}
-	judged, err := p.compromiseNow(ctx)
-	if err != nil {
-		return err
-	}
-	for _, c := range candidates {
-		if len(g.Nodes) >= most || !c.Admitted || c.Class != tocsin.Commands && c.Class != tocsin.Payload {
+	shown := map[netip.AddrPort]string{}
+	for _, k := range candidates {
+		if len(g.Nodes) >= most || !k.Admitted && k.Case == nil || k.Class != tocsin.Commands && k.Class != tocsin.Payload {
 			continue
 		}
-		at := netip.AddrPortFrom(c.Address, c.Port).String()
-		node := api.Node{ID: "c:" + at, Kind: "controller", Label: at, Weight: float64(c.Devices), State: c.Class.String()}
-		g.Nodes = append(g.Nodes, node)
-		for _, a := range judged.Devices {
-			if !slices.ContainsFunc(targets, func(t Target) bool { return t.Device == a.Device }) {
-				continue
+		at := netip.AddrPortFrom(k.Address, k.Port)
+		shown[at] = "c:" + at.String()
+		g.Nodes = append(g.Nodes, api.Node{ID: shown[at], Kind: "controller", Label: at.String(), Weight: float64(k.Devices), State: k.Class.String()})
+	}
+	entered := slices.DeleteFunc(slices.Clone(targets), func(t Target) bool {
+		return t.Entered != compromise.Confirmed.String() && t.Entered != compromise.Suspected.String()
+	})
+	if len(shown) == 0 {
+		return nil
+	}
+	for _, t := range entered[:min(len(entered), shownContacts)] {
+		count := map[netip.AddrPort]uint32{}
+		for o, err := range p.deps.Store.Contacts(ctx, t.Device, c.First.Add(-contactsBefore)) {
+			if err != nil {
+				return err
 			}
-			for _, e := range a.Ledger {
-				if e.To == netip.AddrPortFrom(c.Address, c.Port) {
-					g.Edges = append(g.Edges, api.Edge{From: targetNode(a.Device), To: node.ID, Kind: "contacted", Weight: 1})
-					break
-				}
+			if shown[o.To] != "" {
+				count[o.To] += o.Count
 			}
+		}
+		for _, to := range slices.SortedFunc(maps.Keys(count), netip.AddrPort.Compare) {
+			g.Edges = append(g.Edges, api.Edge{From: targetNode(t.Device), To: shown[to], Kind: "contacted", Weight: float64(count[to])})
 		}
 	}
 	return nil
 }
+
+// contactsBefore is how long before a campaign its controller may have been contacted.
+const contactsBefore = 24 * time.Hour
 
 // CampaignTimeline implements [api.Console].
 func (p *Part) CampaignTimeline(ctx context.Context, id tocsin.CampaignID) (t api.CampaignTimeline, err error) {

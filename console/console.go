@@ -60,6 +60,7 @@ type Store interface {
 	store.Values
 	Accesses(ctx context.Context) ([]store.Access, error)
 	Since(ctx context.Context, after uint64) iter.Seq2[tocsin.Event, error]
+	Contacts(ctx context.Context, device tocsin.DeviceID, t time.Time) iter.Seq2[tocsin.Contact, error]
 }
 
 // Deps are what the part works with.
