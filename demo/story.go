@@ -242,17 +242,27 @@ func (p *plot) inForce(w *wave, last time.Time, devices, kernels int) {
 		})
 }
 
+// actTogether is how many sources a campaign must tell as acting together that was
+// open before the attack: on most days there is one.
+const actTogether = 5
+
 // campaign takes a campaign that the hub tells of.
 func (p *plot) campaign(c api.CampaignLine) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.attack.IsZero() || p.reached(Opened) || c.Opened.Before(p.attack) {
+	fresh := !c.Opened.Before(p.attack)
+	acting := c.Sources >= actTogether && !c.Last.Before(p.attack) && c.Into == ""
+	if p.attack.IsZero() || p.reached(Opened) || !fresh && !acting {
 		return
 	}
-	p.come(Opened, c.Opened,
-		fmt.Sprintf("Campaign %s opened: %d attempts on %d devices so far, more than people make.", c.ID, c.Attempts, c.Targets),
-		fmt.Sprintf("Campagne %s ouverte : %d tentatives sur %d appareils, plus que n'en font des personnes.", c.ID, c.Attempts, c.Targets),
-		map[string]any{"campaign": c.ID, "sources": c.Sources, "attempts": c.Attempts, "devices": c.Targets, "after_seconds": c.Opened.Sub(p.attack).Seconds()})
+	at := p.clk.Now()
+	if fresh {
+		at = c.Opened
+	}
+	p.come(Opened, at,
+		fmt.Sprintf("Campaign %s: %d addresses act together so far, %d attempts on %d devices.", c.ID, c.Sources, c.Attempts, c.Targets),
+		fmt.Sprintf("Campagne %s : %d adresses agissent ensemble pour l'instant, %d tentatives sur %d appareils.", c.ID, c.Sources, c.Attempts, c.Targets),
+		map[string]any{"campaign": c.ID, "sources": c.Sources, "attempts": c.Attempts, "devices": c.Targets, "after_seconds": at.Sub(p.attack).Seconds()})
 }
 
 // A candidate counts as found once it was first for so long, among so many devices

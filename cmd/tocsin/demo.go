@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,13 +55,26 @@ func demoCommand() *cobra.Command {
 	cmd.Flags().IntVar(&f.devices, "devices", demo.DefaultDevices, fmt.Sprintf("devices, from %d to %d", demo.MinDevices, demo.MaxDevices))
 	cmd.Flags().Float64Var(&f.speed, "speed", demo.DefaultSpeed, fmt.Sprintf("how many times as fast as it would happen, to %d", demo.MaxSpeed))
 	cmd.Flags().StringVar(&f.firewall, "firewall", string(demo.Auto), "auto, kernel, memory, or off: guards decide and block nothing")
-	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:7481", "address of the console, of this machine only")
+	cmd.Flags().StringVar(&f.listen, "listen", "", "address of the console, of this machine only (default "+demoListen+", or a free port)")
 	cmd.Flags().BoolVar(&f.headless, "headless", false, "no console, and end with the story")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON: a line for each stage, and a summary")
 	cmd.Flags().BoolVar(&f.noOpen, "no-open", false, "open no browser")
 	cmd.Flags().BoolVarP(&f.verbose, "verbose", "v", false, "tell what hub and guards log")
 	cmd.AddCommand(demoDeviceCommand())
 	return cmd
+}
+
+// demoListen is where the console is unless people say otherwise.
+const demoListen = "127.0.0.1:7481"
+
+// demoConsole returns that address, or any where it is taken.
+func demoConsole() string {
+	l, err := net.Listen("tcp", demoListen)
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	_ = l.Close() // the hub opens it anew
+	return demoListen
 }
 
 // mostHeadless bounds a story that nobody looks at.
@@ -88,6 +102,9 @@ func (f *demoFlags) run(cmd *cobra.Command) error {
 	}
 	if _, err := c.Check(); err != nil {
 		return mistake("%v", err)
+	}
+	if c.Listen == "" && !f.headless {
+		c.Listen = demoConsole()
 	}
 	defer s.keys(ctx, cmd.InOrStdin())()
 	s.begin()
