@@ -5,8 +5,8 @@
 set -eu
 cd "$(dirname "$0")/../web"
 
-if ! command -v npm >/dev/null; then
-	echo "console.sh: npm is missing, so that web/dist is not checked: install nodejs (20.19 or later)" >&2
+if ! command -v npm >/dev/null || ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)'; then
+	echo "console.sh: web/dist is not checked: install nodejs (20.19 or later) and npm" >&2
 	[ "${CI:-}" != true ]
 	exit
 fi

@@ -5,7 +5,7 @@ import type { Component } from 'svelte'
 export const base = '/console'
 
 export type Params = Record<string, string>
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
+// Pages differ in what they are given: their path says it.
 export type Page = Component<any>
 export interface Route {
   path: string // such as "/campaigns/:id"
