@@ -1,1 +1,0 @@
-import{L as e,P as t,X as n,ct as r,et as i,lt as a,u as o,y as s,z as c}from"./Page-DMLGBo55.js";var l=c(`<code class="wrap"> </code>`);function u(c,u){a(u,!0);let d=o(u,`whole`,3,!1);var f=l(),p=i(f,!0);n(e=>{s(f,`title`,`SHA-256 ${u.value??``}`),t(p,e)},[()=>d()?u.value:u.value.slice(0,12)]),e(c,f),r()}export{u as t};
