@@ -20,7 +20,7 @@ func (a *API) consoleRoutes() []route {
 		}
 	}
 	return []route{
-		{"GET /v1/live", viewer, a.mounted(a.Live), true},
+		{"GET /v1/live", viewer, a.live, true},
 		{"GET /v1/tables/{name}", viewer, a.table, true},
 		{"POST /v1/lists/import", analyst, a.importList, true},
 		{"GET /v1/overview", viewer, served(a.overview), false},

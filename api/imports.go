@@ -58,6 +58,11 @@ func (a *API) importList(c *call) (any, error) {
 	default:
 		return nil, Refuse(http.StatusUnsupportedMediaType, "want a list as text: send it with Content-Type: text/plain")
 	}
+	done, err := a.dear(c)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	rc := http.NewResponseController(c.w)
 	body, err := io.ReadAll(&arrivals{http.MaxBytesReader(c.w, c.r.Body, MaxListBytes), rc})
 	if err != nil {

@@ -95,6 +95,10 @@ type API struct {
 	everybody *limiter[struct{}]     // one-time passes tried by all
 	busy      chan struct{}
 	holds     holds
+	watching  *turnstile[string] // consoles, by caller
+	dearOf    *turnstile[string] // long lists, by caller
+	dearAll   chan struct{}
+	sorting   chan struct{}
 }
 
 // How many times rarer than sightings clues and contacts are: a device in other
@@ -134,6 +138,10 @@ func New(c Config) *API {
 		refusals:  newLimiter[netip.Prefix](0.2, 20, sources),
 		redeems:   newLimiter[netip.Prefix](0.1, 6, sources),
 		everybody: newLimiter[struct{}](20, 100, 1),
+		watching:  newTurnstile[string](maxWatching),
+		dearOf:    newTurnstile[string](dearEach),
+		dearAll:   make(chan struct{}, dearMost),
+		sorting:   make(chan struct{}, maxSorting),
 	}
 	a.Tables = a.peopleTables()
 	for name, t := range c.Tables {

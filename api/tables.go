@@ -44,12 +44,23 @@ func (a *API) table(c *call) (any, error) {
 		return nil, err
 	}
 	if format == "csv" {
+		done, err := a.dear(c)
+		if err != nil {
+			return nil, err
+		}
+		defer done()
 		file := "tocsin-" + name + "-" + c.at.UTC().Format("20060102T150405Z") + ".csv"
 		return answered, ofTable(t.CSV(c.r.Context(), q, c.stream("text/csv; charset=utf-8", file)))
 	}
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(2 * writeTime)) // where there is none to set, none is needed
 	ctx, cancel := context.WithTimeout(c.r.Context(), writeTime)
 	defer cancel()
+	select {
+	case a.sorting <- struct{}{}:
+		defer func() { <-a.sorting }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	page, err := t.Page(ctx, q)
 	return result(page, ofTable(err))
 }

@@ -33,10 +33,10 @@ type UnfitError struct{ Why string }
 
 func (e *UnfitError) Error() string { return e.Why }
 
-// Name returns a name as it is stored, or why it cannot be one: two that people
-// read as the same must not be two users.
+// Name returns a name as it is stored, or why it cannot be one: one that is typed
+// otherwise, by letters that mean the same, must not be another user.
 func Name(text string) (string, error) {
-	name := strings.ToLower(norm.NFKC.String(strings.TrimSpace(text)))
+	name := norm.NFKC.String(strings.ToLower(norm.NFKC.String(strings.TrimSpace(text)))) // small letters compose with more marks
 	if name == "" || len(name) > maxName || !utf8.ValidString(name) {
 		return "", &UnfitError{fmt.Sprintf("name: want 1 to %d letters and digits", maxName)}
 	}

@@ -306,7 +306,7 @@ func TestFit(t *testing.T) {
 
 func TestName(t *testing.T) {
 	for text, want := range map[string]string{
-		" Ada": "ada", "ZOÉ": "zoé", "Zoe\u0301": "zoé", "a.b-c_d@example.org": "a.b-c_d@example.org", "7": "7",
+		" Ada": "ada", "ZOÉ": "zoé", "Zoe\u0301": "zoé", "H\u0331al": "\u1e96al", "a.b-c_d@example.org": "a.b-c_d@example.org", "7": "7",
 		"": "", ".": "", "-x": "", "a b": "", "<b>": "", "a\x00": "", "\xff": "", "a\u202eb": "", strings.Repeat("a", 65): "", "a/b": "",
 	} {
 		if got, err := Name(text); got != want || (err == nil) != (want != "") {
