@@ -146,7 +146,8 @@ export const languageNames = words({ en: ['English', 'anglais'], fr: ['French', 
 
 // country names a country by its two letters.
 export function country(code: string): string {
-  if (!/^[A-Z]{2}$/.test(code)) return code
+  // Of those that begin with X, ISO gives out none but XK is in use: invented ones stay codes.
+  if (!/^[A-Z]{2}$/.test(code) || (code[0] === 'X' && code !== 'XK')) return code
   try {
     // XA to XZ belong to nobody: browsers call some of them by names of their own.
     if (/^X[A-JL-Z]$/.test(code)) return code

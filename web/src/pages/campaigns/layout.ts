@@ -12,7 +12,7 @@ export interface Placed extends Node, SimulationNodeDatum {
 
 export const width = 1000
 export const height = 560
-const column: Record<Node['kind'], number> = { network: 80, source: 280, target: 620, controller: 880 }
+const column: Record<Node['kind'], number> = { network: 130, source: 300, target: 620, controller: 880 }
 
 // place returns the nodes where they begin: in columns, the heaviest in the middle.
 export function place(g: Graph): Placed[] {
@@ -46,7 +46,7 @@ export function simulation(nodes: Placed[], g: Graph): Simulation<Placed, Simula
     .force('x', forceX<Placed>((n) => column[n.kind] ?? 500).strength(0.35))
     .force('y', forceY<Placed>(height / 2).strength((n) => (n.kind === 'controller' ? 0.1 : 0.015)))
     .force('apart', forceManyBody<Placed>().strength((n) => -10 - n.r * (n.kind === 'target' ? 9 : 2.5)).distanceMax(300))
-    .force('beside', forceCollide<Placed>((n) => n.r + 2.5))
+    .force('beside', forceCollide<Placed>((n) => n.r + (n.kind === 'network' ? 6 : 2.5)))
     .force(
       'joined',
       forceLink<Placed, SimulationLinkDatum<Placed>>(links)
