@@ -62,8 +62,11 @@ func (p *Part) CampaignGraph(ctx context.Context, id tocsin.CampaignID, most int
 			g.Edges = append(g.Edges, api.Edge{From: from, To: to, Kind: "guessed", Weight: float64(t.Attempts)})
 		}
 	}
-	p.addNetworks(&g, sources, min(shownNetworks, most-len(g.Nodes)))
-	return g, p.addControllers(ctx, &g, c, targets, most)
+	if err := p.addControllers(ctx, &g, c, targets, most); err != nil {
+		return g, err
+	}
+	p.addNetworks(&g, sources, min(shownNetworks, most-len(g.Nodes))) // in the room that controllers leave
+	return g, nil
 }
 
 func sourceNode(p netip.Prefix) string       { return "s:" + p.String() }
