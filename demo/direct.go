@@ -23,11 +23,13 @@ const (
 	settleFor   = 4 * time.Minute  // after the recording, before devices are counted
 	endAfter    = 40 * time.Minute // after the recording, for what is still missing
 	lookEvery   = 100 * time.Millisecond
+	// However fast the clock runs, the hub judges at the pace of the processor.
+	waitAtLeast = 45 * time.Second
 )
 
 // direct follows the story until it came to all stages, or cannot.
 func (s *Show) direct(ctx context.Context, played <-chan struct{}, fault <-chan error) error {
-	var ended time.Time
+	var ended, slow time.Time
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	for turn := 0; len(s.plot.missing()) > 0; turn++ {
@@ -37,17 +39,46 @@ func (s *Show) direct(ctx context.Context, played <-chan struct{}, fault <-chan 
 		case err := <-fault:
 			return err
 		case <-played:
-			played, ended = nil, s.clk.Now()
+			played, ended, s.over = nil, s.clk.Now(), time.Now()
 		case <-t.C:
 		}
+		began := time.Now()
 		if err := s.look(ctx, turn, ended); err != nil {
 			return err
 		}
+		slow = s.pace(time.Since(began), slow)
 		if s.hopeless(ended) || s.c.Most > 0 && time.Since(s.begun) > s.c.Most {
 			return nil
 		}
 	}
 	return nil
+}
+
+// A machine that is busy with other things answers late, and at a hundred times the
+// speed a second is much: the clock runs slower then, for a while.
+const (
+	late     = 400 * time.Millisecond
+	slowFor  = 3 * time.Second
+	slowDown = 2
+)
+
+// pace has the clock run slower where asking took too long, and returns until when.
+func (s *Show) pace(took time.Duration, until time.Time) time.Time {
+	now := s.clk.State()
+	if now.Shows.Before(incident.Start.Add(quiet + time.Minute)) {
+		return until
+	}
+	if took > late {
+		until = time.Now().Add(slowFor)
+	}
+	want := s.c.Speed
+	if time.Now().Before(until) {
+		want = max(s.c.Speed/slowDown, 1)
+	}
+	if now.Speed != want {
+		s.clk.SetSpeed(want)
+	}
+	return until
 }
 
 // hopeless reports whether what is missing will not come.
@@ -57,7 +88,7 @@ func (s *Show) hopeless(ended time.Time) bool {
 	defer s.plot.mu.Unlock()
 	attack := s.plot.attack
 	return !attack.IsZero() && !s.plot.reached(FirstBlock) && now.Sub(attack) > blockWithin ||
-		!ended.IsZero() && now.Sub(ended) > endAfter
+		!ended.IsZero() && now.Sub(ended) > endAfter && time.Since(s.over) > waitAtLeast
 }
 
 // look asks the hub what the story has not come to yet.
@@ -130,7 +161,7 @@ func (s *Show) lookController(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	first, counts := s.plot.ranking(ranking)
+	first, counts := s.plot.ranking(ranking, !s.over.IsZero())
 	if !counts {
 		return nil
 	}

@@ -37,6 +37,7 @@ type Show struct {
 	client *api.Client
 	fleet  []*device
 	begun  time.Time
+	over   time.Time // when the recording was, by the wall clock; the director's
 	stop   context.CancelCauseFunc
 	done   chan api.DemoSummary // has the summary once the story is over
 
@@ -213,11 +214,7 @@ func (s *Show) live(ctx context.Context, crew *sync.WaitGroup, fault chan error)
 	s.plot.begun, s.plot.from = time.Now(), incident.Start
 	s.plot.mu.Unlock()
 	s.clk.Set(clock.State{Shows: incident.Start, Speed: s.c.Speed * quietTimes})
-	s.clk.AfterFunc(quiet, func() {
-		now := s.clk.State()
-		now.Speed = s.c.Speed
-		s.clk.Set(now)
-	})
+	s.clk.AfterFunc(quiet, func() { s.clk.SetSpeed(s.c.Speed) })
 	played := make(chan struct{})
 	part := func(name string, f func() error) {
 		crew.Go(func() {

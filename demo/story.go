@@ -270,10 +270,11 @@ func (p *plot) campaign(c api.CampaignLine) {
 const (
 	leadFor     = 3 * time.Minute
 	leadDevices = 3
+	leadAtLast  = 2 // once the recording is over: more will not come
 )
 
 // ranking takes who is first of the candidates, and returns it once it counts.
-func (p *plot) ranking(r api.Ranking) (first netip.AddrPort, counts bool) {
+func (p *plot) ranking(r api.Ranking, over bool) (first netip.AddrPort, counts bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clk.Now()
@@ -283,7 +284,11 @@ func (p *plot) ranking(r api.Ranking) (first netip.AddrPort, counts bool) {
 	}
 	top := r.Candidates[0]
 	first = netip.AddrPortFrom(top.Address, top.Port)
-	if first != p.leading.address || top.Class != tocsin.Commands || top.Labelled < leadDevices {
+	least := leadDevices
+	if over {
+		least = leadAtLast
+	}
+	if first != p.leading.address || top.Class != tocsin.Commands || top.Labelled < least {
 		p.leading = leading{first, now}
 		return first, false
 	}

@@ -150,7 +150,7 @@ func TestControllerHasToStayFirst(t *testing.T) {
 		s.at(minutes)
 		_, counts := s.ranking(api.Ranking{Observed: 100, Candidates: []controller.Candidate{
 			{Controller: tocsin.Controller{Address: netip.MustParseAddr(a), Port: 4443, Class: class, Labelled: labelled, Devices: labelled}},
-		}})
+		}}, false)
 		return counts
 	}
 	for _, step := range []struct {

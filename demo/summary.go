@@ -58,9 +58,7 @@ func (s *Show) conclude(ctx context.Context) error {
 	s.sum = &sum
 	s.mu.Unlock()
 	s.done <- sum
-	now := s.clk.State()
-	now.Speed = 1 // nothing more is to come: what is looked at shall not run away
-	s.clk.Set(now)
+	s.clk.SetSpeed(1) // nothing more is to come: what is looked at shall not run away
 	s.c.Over(sum)
 	return nil
 }

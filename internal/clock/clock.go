@@ -117,6 +117,11 @@ func (c *Clock) Resume() {
 	})
 }
 
+// SetSpeed has it run so many times as fast from now on.
+func (c *Clock) SetSpeed(speed float64) {
+	c.change(func() { c.shows, c.real, c.speed = c.now(), time.Now(), speed })
+}
+
 // change changes the clock, arms every timer anew and tells who listens.
 func (c *Clock) change(f func()) {
 	c.mu.Lock()

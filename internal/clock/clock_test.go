@@ -35,6 +35,10 @@ func TestInventedTime(t *testing.T) {
 		c.Resume()
 		time.Sleep(time.Second)
 		wantNow(t, c, 200*time.Second)
+		c.SetSpeed(50)
+		time.Sleep(2 * time.Second)
+		wantNow(t, c, 300*time.Second)
+		c.Set(clock.State{Shows: begin.Add(200 * time.Second), Speed: 100})
 		s := c.State()
 		time.Sleep(time.Second)
 		wantNow(t, clock.New(s), 300*time.Second) // told late, it shows the same
