@@ -171,6 +171,7 @@ func TestALotAtOnce(t *testing.T) {
 		status     int
 	}{
 		{"?verb=unblock", "203.0.113.7", 400}, {"", "203.0.113.7", 400}, {"?verb=block&for_seconds=-1", "", 400}, {"?verb=block&for_seconds=x", "", 400},
+		{"?verb=block&onwer=ada", "203.0.113.7", 400}, {"?verb=block&dry=yes", "203.0.113.7", 400}, {"?verb=block&owner=ada&owner=bob", "203.0.113.7", 400},
 		{"?verb=block&owner=%00", "", 400}, {"?verb=block&note=%00", "", 400}, {"?verb=block", many, 413}, {"?verb=block", strings.Repeat("x", api.MaxListBytes+1), 413},
 	} {
 		if resp, text := w.raw("POST", "/v1/lists/import"+tt.path, h, []byte(tt.body)); resp.StatusCode != tt.status {

@@ -98,6 +98,18 @@ func (a *API) importList(c *call) (any, error) {
 // importWish reads what shall become of each line.
 func (c *call) importWish() (o Order, dry bool, err error) {
 	q := c.r.URL.Query()
+	for key, values := range q { // one that is not known would do something else than meant, to many
+		if !slices.Contains([]string{"verb", "owner", "for_seconds", "note", "dry"}, key) || len(values) > 1 {
+			return o, false, badRequest("want verb, owner, for_seconds, note and dry, each once")
+		}
+	}
+	switch q.Get("dry") {
+	case "", "0", "false":
+	case "1", "true":
+		dry = true
+	default:
+		return o, false, badRequest("dry: want 1 to check only")
+	}
 	o = Order{Verb: Verb(q.Get("verb")), Note: q.Get("note"), By: c.by}
 	if o.Verb != Block && o.Verb != Allow {
 		return o, false, badRequest("verb: want block or allow")
@@ -116,7 +128,7 @@ func (c *call) importWish() (o Order, dry bool, err error) {
 			return o, false, err
 		}
 	}
-	return o, q.Get("dry") == "1" || q.Get("dry") == "true", nil
+	return o, dry, nil
 }
 
 // headings are what the first line of a table may be called.

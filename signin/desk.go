@@ -2,8 +2,8 @@
 // their sessions, and the one-time invitations by which they choose a password.
 // It promises that no secret is stored that opens anything (passwords by
 // argon2id, everything else by its hash), that whoever guesses waits longer and
-// longer while nobody waits for the guesses of others, and that the last admin
-// stays one.
+// longer while the guesses of others keep nobody from a first try, and that the
+// last admin stays one.
 //
 // It speaks no HTTP, sets no cookie and writes no log of what people did: that is
 // up to package api.

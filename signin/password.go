@@ -36,6 +36,9 @@ func (e *UnfitError) Error() string { return e.Why }
 // Name returns a name as it is stored, or why it cannot be one: one that is typed
 // otherwise, by letters that mean the same, must not be another user.
 func Name(text string) (string, error) {
+	if len(text) > 4*maxName { // strangers send them
+		text = ""
+	}
 	name := norm.NFKC.String(strings.ToLower(norm.NFKC.String(strings.TrimSpace(text)))) // small letters compose with more marks
 	if name == "" || len(name) > maxName || !utf8.ValidString(name) {
 		return "", &UnfitError{fmt.Sprintf("name: want 1 to %d letters and digits", maxName)}
