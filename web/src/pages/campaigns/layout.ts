@@ -43,7 +43,7 @@ export function simulation(nodes: Placed[], g: Graph): Simulation<Placed, Simula
   const degree = new Map<string, number>()
   for (const l of links) for (const k of [l.source, l.target]) degree.set(k, (degree.get(k) ?? 0) + 1)
   return forceSimulation(nodes)
-    .force('x', forceX<Placed>((n) => column[n.kind] ?? 500).strength(0.35))
+    .force('x', forceX<Placed>((n) => column[n.kind] ?? 500).strength((n) => (n.kind === 'network' ? 1 : 0.35)))
     .force('y', forceY<Placed>(height / 2).strength((n) => (n.kind === 'controller' ? 0.1 : 0.015)))
     .force('apart', forceManyBody<Placed>().strength((n) => -10 - n.r * (n.kind === 'target' ? 9 : 2.5)).distanceMax(300))
     .force('beside', forceCollide<Placed>((n) => n.r + (n.kind === 'network' ? 6 : 2.5)))
