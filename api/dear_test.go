@@ -45,3 +45,15 @@ func TestLongListsAreBounded(t *testing.T) {
 		t.Errorf("afterwards: %s %s", resp.Status, text)
 	}
 }
+
+// TestATableWithoutARole is for admins: who forgot to say gives nothing away.
+func TestATableWithoutARole(t *testing.T) {
+	w := newWorld(t, func(c *api.Config) {
+		c.Tables = map[string]api.Table{"new": {View: table.Table[int]{Load: func(context.Context, table.Query) ([]int, error) { return nil, nil }}}}
+	})
+	for role, status := range map[store.Role]int{store.Viewer: 403, store.Analyst: 403, store.Admin: 200} {
+		if resp, text := w.as(role, "GET", "/v1/tables/new", ""); resp.StatusCode != status {
+			t.Errorf("%s: %s %s", role, resp.Status, text)
+		}
+	}
+}
