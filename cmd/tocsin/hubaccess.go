@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -91,23 +89,10 @@ func listAccessCommand() *cobra.Command {
 }
 
 func (t *hubTalk) printAccesses(w io.Writer, list []api.Access) error {
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	enc := json.NewEncoder(w)
-	if !t.json && len(list) == 0 {
-		fmt.Fprintln(w, "Nobody has an API token: tocsin hub access add makes one.")
-	} else if !t.json {
-		fmt.Fprintln(tab, "NAME\tROLE\tMADE\tENDS\tLAST USED")
-	}
-	for _, a := range list {
-		if t.json {
-			if err := enc.Encode(a); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\n", clean(a.Name), a.Role, moment(a.Made), moment(a.Until), moment(a.Used))
-	}
-	return tab.Flush()
+	return printList(t, w, list, "Nobody has an API token: tocsin hub access add makes one.",
+		"NAME\tROLE\tMADE\tENDS\tLAST USED", func(a api.Access) []any {
+			return []any{clean(a.Name), a.Role, moment(a.Made), moment(a.Until), moment(a.Used)}
+		})
 }
 
 func dropAccessCommand() *cobra.Command {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -148,6 +149,34 @@ func (t *hubTalk) print(w io.Writer, v any, words func() error) error {
 		return json.NewEncoder(w).Encode(v)
 	}
 	return words()
+}
+
+// printList shows a list as a table below its head, or one value a line with --json;
+// none is what is said of nothing.
+func printList[R any](t *hubTalk, w io.Writer, list []R, none, head string, cells func(R) []any) error {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	enc := json.NewEncoder(w)
+	if !t.json && len(list) == 0 {
+		fmt.Fprintln(w, none)
+	} else if !t.json {
+		fmt.Fprintln(tab, head)
+	}
+	for _, one := range list {
+		if t.json {
+			if err := enc.Encode(one); err != nil {
+				return err
+			}
+			continue
+		}
+		for i, cell := range cells(one) {
+			if i > 0 {
+				fmt.Fprint(tab, "\t")
+			}
+			fmt.Fprint(tab, cell)
+		}
+		fmt.Fprintln(tab)
+	}
+	return tab.Flush()
 }
 
 // readFile reads a file of at most so many bytes.

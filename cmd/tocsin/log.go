@@ -4,13 +4,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -119,27 +117,13 @@ func lastDeeds(ctx context.Context, r *sqlite.LedgerReader, by string, most int)
 // printDeeds shows entries, given newest first.
 func (t *logTalk) printDeeds(w io.Writer, list []api.Deed) error {
 	slices.Reverse(list)
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	enc := json.NewEncoder(w)
-	if !t.json && len(list) == 0 {
-		fmt.Fprintln(w, "Nothing is in the log.")
-	} else if !t.json {
-		fmt.Fprintln(tab, "ENTRY\tWHEN\tBY\tHOW\tFROM\tDID\tOUTCOME")
-	}
-	for _, d := range list {
-		if t.json {
-			if err := enc.Encode(d); err != nil {
-				return err
-			}
-			continue
-		}
+	return printList(&t.hubTalk, w, list, "Nothing is in the log.", "ENTRY\tWHEN\tBY\tHOW\tFROM\tDID\tOUTCOME", func(d api.Deed) []any {
 		from := "-"
 		if d.From.IsValid() {
 			from = d.From.String()
 		}
-		fmt.Fprintf(tab, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Serial, moment(d.At), clean(d.By), clean(d.How), from, clean(d.Did), clean(d.Outcome))
-	}
-	return tab.Flush()
+		return []any{d.Serial, moment(d.At), clean(d.By), clean(d.How), from, clean(d.Did), clean(d.Outcome)}
+	})
 }
 
 func verifyLogCommand() *cobra.Command {

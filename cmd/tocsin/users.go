@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -69,23 +67,10 @@ func listUsersCommand() *cobra.Command {
 }
 
 func (t *hubTalk) printUsers(w io.Writer, list []api.User) error {
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	enc := json.NewEncoder(w)
-	if !t.json && len(list) == 0 {
-		fmt.Fprintln(w, "Nobody can sign in to the console: tocsin users add NAME --role admin makes the first account.")
-	} else if !t.json {
-		fmt.Fprintln(tab, "NAME\tROLE\tSTATE\tSESSIONS\tLAST SIGN-IN\tMADE")
-	}
-	for _, u := range list {
-		if t.json {
-			if err := enc.Encode(u); err != nil {
-				return err
-			}
-			continue
-		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%d\t%s\t%s\n", clean(u.Name), u.Role, userState(u), u.Sessions, moment(u.Last), moment(u.Made))
-	}
-	return tab.Flush()
+	return printList(t, w, list, "Nobody can sign in to the console: tocsin users add NAME --role admin makes the first account.",
+		"NAME\tROLE\tSTATE\tSESSIONS\tLAST SIGN-IN\tMADE", func(u api.User) []any {
+			return []any{clean(u.Name), u.Role, userState(u), u.Sessions, moment(u.Last), moment(u.Made)}
+		})
 }
 
 func userState(u api.User) string {
