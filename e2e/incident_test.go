@@ -287,6 +287,8 @@ type walk struct {
 	live     string
 	hub      *process
 	address  string
+	console  string // where people of this machine look
+	calm     bool   // of what went wrong only the hub's words are told
 	devices  []*walked
 	truth    incident.Truth
 	mail     *process
