@@ -277,7 +277,7 @@ func field(b *strings.Builder, text string, first *bool) {
 		b.WriteByte(',')
 	}
 	*first = false
-	text = harmless(text)
+	text = Harmless(text)
 	if !strings.ContainsAny(text, "\",\r\n'") && strings.TrimSpace(text) == text {
 		b.WriteString(text)
 		return
@@ -295,8 +295,9 @@ const (
 	breaks  = ";\t\r\n"
 )
 
-// harmless puts an apostrophe before what would be a formula in a cell of its own.
-func harmless(text string) string {
+// Harmless puts an apostrophe before what a spreadsheet would take for a formula in a
+// cell of its own.
+func Harmless(text string) string {
 	var b strings.Builder
 	if lead := strings.TrimLeft(text, blank); lead != "" && strings.ContainsRune(formula+breaks[1:], []rune(lead)[0]) {
 		b.WriteByte('\'')

@@ -11,7 +11,6 @@ import (
 	"io"
 	"slices"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -19,6 +18,7 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/table"
 )
 
 // few is how many lines of a long list are shown unless all are asked for.
@@ -274,10 +274,4 @@ func utc(t time.Time) string {
 }
 
 // cell returns s so that no spreadsheet takes it for a formula.
-func cell(s string) string {
-	s = safe(s)
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
-		return "'" + s
-	}
-	return s
-}
+func cell(s string) string { return table.Harmless(safe(s)) }

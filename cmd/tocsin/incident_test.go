@@ -120,7 +120,7 @@ func TestNothingOfOthersGoesIntoAShell(t *testing.T) {
 }
 
 func TestSpreadsheetsGetNoFormulas(t *testing.T) {
-	for in, want := range map[string]string{"=cmd()": "'=cmd()", "@x": "'@x", "-1": "'-1", "\t=x": " =x", "plain": "plain", "": ""} {
+	for in, want := range map[string]string{"=cmd()": "'=cmd()", "@x": "'@x", "-1": "'-1", "\t=x": "' =x", "a;=x": "a;'=x", "plain": "plain", "": ""} {
 		if got := cell(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
