@@ -72,6 +72,10 @@ type Reaction struct {
 	Prefix     netip.Prefix `json:"prefix,omitzero"` // of the last one
 	First      time.Time    `json:"first_sighting,omitzero"`
 	Everywhere time.Time    `json:"everywhere,omitzero"`
+
+	// Of that, from the decision on, in seconds: how fast the fleet is told.
+	SpreadP50 *float64 `json:"spread_p50"`
+	SpreadP95 *float64 `json:"spread_p95"`
 }
 
 // An Attention is something that wants a person.

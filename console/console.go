@@ -85,7 +85,7 @@ type Part struct {
 
 	mu      sync.Mutex // guards what the hub's loop hands over; held for moments only
 	pending []applied
-	decided map[scoped]bool // blocks decided, and not published yet
+	decided map[scoped]time.Time // blocks decided, and not published yet: when
 	waiting map[ruleset.Ref][]wait
 	wake    chan struct{}
 	reach   chan struct{}
@@ -123,7 +123,7 @@ func New(deps Deps) (*Part, error) {
 	}
 	p := &Part{
 		deps: deps, log: deps.Log, ledger: overview.New(), wake: make(chan struct{}, 1), reach: make(chan struct{}, 1),
-		decided: map[scoped]bool{}, waiting: map[ruleset.Ref][]wait{},
+		decided: map[scoped]time.Time{}, waiting: map[ruleset.Ref][]wait{},
 	}
 	p.telling.changed = map[string]bool{}
 	p.tables = p.allTables()

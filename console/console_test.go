@@ -27,7 +27,7 @@ func TestWhatHappensIsOnThePage(t *testing.T) {
 	one.saw("198.51.100.8/32", 4, func(s *tocsin.Sighting) { s.Service, s.Dropped = "ftp", 17 })
 	var o api.Overview
 	w.eventually("it was reacted to", func() bool { w.get("/v1/overview", &o); return o.Reaction.N == 2 })
-	if o.Reaction.Last == nil || *o.Reaction.Last < 1 || *o.Reaction.Last > 60 {
+	if o.Reaction.Last == nil || *o.Reaction.Last < 1 || *o.Reaction.Last > 60 || o.Reaction.SpreadP95 == nil || *o.Reaction.SpreadP95 > *o.Reaction.Last {
 		t.Errorf("reaction: %+v", o.Reaction)
 	}
 	check := func(when string) {

@@ -47,16 +47,28 @@ func reactionOf(list []overview.Reaction) (r api.Reaction) {
 		return r
 	}
 	last := list[len(list)-1]
-	took := make([]float64, len(list))
-	for i, one := range list {
-		took[i] = one.Took().Seconds()
+	var took, spread []float64
+	for _, one := range list {
+		took = append(took, one.Took().Seconds())
+		if one.Spread > 0 {
+			spread = append(spread, one.Spread)
+		}
 	}
 	newest := took[len(took)-1]
 	slices.Sort(took)
-	at := func(share float64) *float64 { v := took[int(share*float64(len(took)-1)+0.5)]; return &v }
+	slices.Sort(spread)
 	return api.Reaction{
-		Last: &newest, P50: at(0.5), P95: at(0.95), N: len(list), Prefix: last.Prefix, First: last.First, Everywhere: last.Everywhere,
+		Last: &newest, P50: rank(took, 0.5), P95: rank(took, 0.95), N: len(list), Prefix: last.Prefix, First: last.First, Everywhere: last.Everywhere,
+		SpreadP50: rank(spread, 0.5), SpreadP95: rank(spread, 0.95),
 	}
+}
+
+// rank returns the value that a share of the sorted list does not exceed; nil is none.
+func rank(sorted []float64, share float64) *float64 {
+	if len(sorted) == 0 {
+		return nil
+	}
+	return &sorted[int(share*float64(len(sorted)-1)+0.5)]
 }
 
 // now returns how things stand.

@@ -23,6 +23,7 @@ type scoped struct {
 }
 
 // A wait is a block that was published, until every connected device has it in force.
+// It began with the decision; how long it takes is measured by the machine's own clock.
 type wait struct {
 	prefix netip.Prefix
 	epoch  uint64
@@ -43,7 +44,7 @@ func (p *Part) decide(effects []fleet.Effect) {
 	}
 	for _, f := range effects {
 		if blocks(f) && f.Decision.Origin != tocsin.ByOperator {
-			p.decided[scoped{f.Owner, f.Decision.Prefix}] = true
+			p.decided[scoped{f.Owner, f.Decision.Prefix}] = time.Now()
 		}
 	}
 }
@@ -58,12 +59,13 @@ func (p *Part) Published(pos ruleset.Position, c tocsin.Change) {
 	defer p.mu.Unlock()
 	for _, r := range c.Add {
 		key := scoped{owner, r.Prefix}
-		if r.Action != tocsin.Block || !p.decided[key] {
+		since, ok := p.decided[key]
+		if r.Action != tocsin.Block || !ok {
 			continue
 		}
 		delete(p.decided, key)
 		if list := p.waiting[pos.Ref]; len(list) < mostWaiting {
-			p.waiting[pos.Ref] = append(list, wait{r.Prefix, pos.Epoch, pos.Serial, time.Now()})
+			p.waiting[pos.Ref] = append(list, wait{r.Prefix, pos.Epoch, pos.Serial, since})
 		}
 	}
 	ring(p.reach)
@@ -116,7 +118,7 @@ func (p *Part) looking() bool {
 func (p *Part) look() {
 	followers := p.hub.Connected()
 	now := p.deps.Now()
-	var done []netip.Prefix
+	spread := map[netip.Prefix]time.Duration{}
 	p.mu.Lock()
 	for ref, list := range p.waiting {
 		have, all := lowest(followers, ref)
@@ -124,7 +126,7 @@ func (p *Part) look() {
 		for _, w := range list {
 			switch {
 			case all && (have.Epoch > w.epoch || have.Epoch == w.epoch && have.Serial >= w.serial):
-				done = append(done, w.prefix)
+				spread[w.prefix] = time.Since(w.since)
 			case time.Since(w.since) < waitAtMost:
 				kept = append(kept, w)
 			}
@@ -134,12 +136,12 @@ func (p *Part) look() {
 		}
 	}
 	p.mu.Unlock()
-	if len(done) == 0 {
+	if len(spread) == 0 {
 		return
 	}
 	p.with(func(l *overview.Ledger) {
-		for _, prefix := range done {
-			l.Reacted(prefix, now)
+		for prefix, took := range spread {
+			l.Reacted(prefix, now, took)
 		}
 	})
 }

@@ -150,14 +150,14 @@ func TestBounds(t *testing.T) {
 func TestReactions(t *testing.T) {
 	l := overview.New()
 	l.Event(told(source(1), "nas", noon, 5))
-	r, ok := l.Reacted(source(1), noon.Add(5*time.Second))
+	r, ok := l.Reacted(source(1), noon.Add(5*time.Second), time.Second)
 	if !ok || r.Took() != 15*time.Second {
 		t.Errorf("took %v", r.Took())
 	}
-	if _, again := l.Reacted(source(1), noon.Add(time.Hour)); again {
+	if _, again := l.Reacted(source(1), noon.Add(time.Hour), time.Second); again {
 		t.Error("a renewed block counts as a reaction")
 	}
-	if _, unseen := l.Reacted(source(2), noon); unseen {
+	if _, unseen := l.Reacted(source(2), noon, time.Second); unseen {
 		t.Error("who was never seen was reacted to")
 	}
 	for i := range uint32(1100) {

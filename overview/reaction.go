@@ -15,19 +15,21 @@ type Reaction struct {
 	Prefix     netip.Prefix `json:"prefix"`
 	First      time.Time    `json:"first_sighting"`
 	Everywhere time.Time    `json:"everywhere"`
+	Spread     float64      `json:"spread_seconds"` // of that, from the decision on; 0 is not known
 }
 
 // Took is the time between.
 func (r Reaction) Took() time.Duration { return max(0, r.Everywhere.Sub(r.First)) }
 
 // Reacted notes one. The first sighting of what was never seen is not known: a block
-// that a person ordered beforehand is no reaction.
-func (l *Ledger) Reacted(p netip.Prefix, at time.Time) (Reaction, bool) {
+// that a person ordered beforehand is no reaction. Spread is how long it took from the
+// decision on.
+func (l *Ledger) Reacted(p netip.Prefix, at time.Time, spread time.Duration) (Reaction, bool) {
 	x := l.sources.all[p]
 	if x == nil {
 		return Reaction{}, false
 	}
-	return l.React(Reaction{Prefix: p, First: clock(x.first), Everywhere: at})
+	return l.React(Reaction{Prefix: p, First: clock(x.first), Everywhere: at, Spread: spread.Seconds()})
 }
 
 // React notes a reaction that was measured before, as by the hub before a restart.

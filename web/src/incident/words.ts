@@ -146,11 +146,10 @@ export const languageNames = words({ en: ['English', 'anglais'], fr: ['French', 
 
 // country names a country by its two letters.
 export function country(code: string): string {
-  // Of those that begin with X, ISO gives out none but XK is in use: invented ones stay codes.
+  // Of those that begin with X, ISO gives out none but XK is in use; browsers call some of the
+  // others by names of their own.
   if (!/^[A-Z]{2}$/.test(code) || (code[0] === 'X' && code !== 'XK')) return code
   try {
-    // XA to XZ belong to nobody: browsers call some of them by names of their own.
-    if (/^X[A-JL-Z]$/.test(code)) return code
     return new Intl.DisplayNames(locale(), { type: 'region' }).of(code) ?? code
   } catch {
     return code

@@ -3,7 +3,7 @@
 
 import { number } from '../../lib/format'
 import { words } from '../../lib/lang.svelte'
-import { p } from '../../incident/reason'
+import { p } from '../../lib/reason'
 import type { Candidate } from '../../incident/types'
 
 export const t = words({

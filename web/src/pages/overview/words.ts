@@ -29,6 +29,7 @@ export const t = words({
   reaction: ['From first sighting to every device', 'De la première observation à tous les appareils'],
   reactionLast: ['last block', 'dernier blocage'],
   reactionNone: ['No block has reached every device yet.', 'Aucun blocage n’a encore atteint tous les appareils.'],
+  reactionSpread: ['{p50} from the decision to every device (median; 95 of 100 within {p95})', '{p50} de la décision à tous les appareils (médiane ; 95 sur 100 en moins de {p95})'],
   reactionMore: ['median {p50}, 95 of 100 within {p95}, of {n} {n#block|blocks}', 'médiane {p50}, 95 sur 100 en moins de {p95}, sur {n} {n#blocage|blocages}'],
   campaign: ['Newest campaign', 'Dernière campagne'],
   campaignNone: ['No campaign so far: sources that act together appear here.', 'Pas encore de campagne : les sources qui agissent ensemble apparaissent ici.'],

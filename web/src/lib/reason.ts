@@ -2,7 +2,7 @@
 // the reader's language, and the weight that some of them carry is taken apart.
 // What is not known stays as the hub said it.
 
-import { lang, locale } from '../lib/lang.svelte'
+import { lang, locale } from './lang.svelte'
 
 export interface Reason {
   text: string
@@ -12,7 +12,27 @@ export interface Reason {
 
 const weighed = /^(.*) \((-?[\d.]+) of ([\d.]+) nats\)$/s
 
+const where = (n: string) => `${n} appareil${Number(n) > 1 ? 's' : ''}`
+const spans: Record<string, string> = { second: 'seconde', minute: 'minute', hour: 'heure', day: 'jour' }
+const span = (n: string, unit: string) => `${n} ${spans[unit] ?? unit}${Number(n) > 1 ? 's' : ''}`
+const names = (list: string) => list.replace(/ and (\d+) others?/, ' et $1 autres').replace(/ and /, ' et ').replace(/^(\d+) accounts?$/, '$1 comptes')
+
 const french: [RegExp, (...m: string[]) => string][] = [
+  [/^a device of yours blocked it$/, () => 'un de vos appareils l’a bloquée'],
+  [/^(\d+) guesses within 7 days on (\d+) devices?$/, (n, d) => `${n} essais en 7 jours sur ${where(d)}`],
+  [/^(\d+) guesses within 7 days on (\d+) devices?, of a source that acts with others$/, (n, d) => `${n} essais en 7 jours sur ${where(d)}, d’une source qui agit avec d’autres`],
+  [/^(\d+) failures within 10 minutes on (\d+) devices?$/, (n, d) => `${n} échecs en 10 minutes sur ${where(d)}`],
+  [/^(\d+) failures within a day on (\d+) devices?$/, (n, d) => `${n} échecs en un jour sur ${where(d)}`],
+  [/^(\d+) failures on one account, on (\d+) devices?$/, (n, d) => `${n} échecs sur un compte, sur ${where(d)}`],
+  [/^(\d+) failures on accounts of several people, on (\d+) devices?$/, (n, d) => `${n} échecs sur les comptes de plusieurs personnes, sur ${where(d)}`],
+  [/^blocked before, and still trying$/, () => 'bloquée auparavant, et essaie encore'],
+  [/^(tried to log in at a honeypot, and )?witnessed by (\d+) owners? in (\d+) networks?$/, (h, o, n) => `${h ? 'a essayé de se connecter à un leurre ; ' : ''}vue par ${o} propriétaire${Number(o) > 1 ? 's' : ''} dans ${n} réseau${Number(n) > 1 ? 'x' : ''}`],
+  [/^somebody got in from there who belongs there$/, () => 'quelqu’un qui en a le droit s’y est connecté'],
+  [/^one-time pass$/, () => 'laissez-passer à usage unique'],
+  [/^(\d+) connections without a log-in within (\d+) (\w+?)s?( \(.*\))?$/s, (n, k, u, s) => `${n} connexions sans identification en ${span(k, u)}${s}`],
+  [/^(\d+) failures within (\d+) (\w+?)s?(?:: (.*?))?( \(\S+\))?$/s, (n, k, u, a, s) => `${n} échecs en ${span(k, u)}${a ? ` : ${names(a)}` : ''}${s}`],
+  [/^tried (.*), an account that nobody honest uses( \(\S+\))?$/s, (a, s) => `a essayé ${a}, un compte qu’aucune personne honnête n’emploie${s}`],
+  [/^tried (.*) within (\d+) (\w+?)s?( \(\S+\))?$/s, (a, k, u, s) => `a essayé ${names(a)} en ${span(k, u)}${s}`],
   [/^tried accounts in the same order as (\S+?)(?:: (.*))?$/s, (a, names) => `a essayé des comptes dans le même ordre que ${a}${names ? ` : ${names}` : ''}`],
   [/^its client looks like that of (.*)$/s, (a) => `son client ressemble à celui de ${a}`],
   [/^tried devices that few try, as (.*) did$/s, (a) => `a essayé des appareils que peu essaient, comme ${a}`],
