@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 60s
 export GOFLAGS = -trimpath
 
-.PHONY: help build demo test demo-ssh check docs bench fuzz clean
+.PHONY: help build demo test demo-ssh check docs pictures bench fuzz clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,11 @@ check: ## formatting, vet, linters, module files, the console
 
 docs: ## write docs/reference anew, from the code
 	$(GO) test ./config ./api ./cmd/tocsin -run '^TestReference$$' -update
+
+pictures: build ## take the pictures of the README anew, of a demo
+	@scripts/need.sh bench
+	scripts/console.sh
+	node web/test/pictures.mjs bin/tocsin docs/pictures
 
 bench: build ## measure against fail2ban, sshguard and grep; writes docs/perf.md
 	@scripts/need.sh bench

@@ -10,7 +10,7 @@ packages() {
 		curl iproute2 util-linux systemd bsdutils gcc libc6-dev procps ;;
 	demo) ;; # one program does all of it, nftables by the kernel itself
 	demo-ssh) echo nftables openssh-server openssh-client sshpass systemd passwd util-linux ;;
-	bench) echo nftables iptables fail2ban sshguard python3-systemd python3-pyinotify grep time ;;
+	bench) echo nftables iptables fail2ban sshguard python3-systemd python3-pyinotify grep time chromium ;;
 	*) echo "need.sh: $1 is not one of test, demo, demo-ssh, bench" >&2; exit 2 ;;
 	esac
 }
