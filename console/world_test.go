@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -285,5 +284,3 @@ func (d *device) saw(source string, failures uint32, tune ...func(*tocsin.Sighti
 	d.mu.Unlock()
 	d.up.Tell([]tocsin.Sighting{s})
 }
-
-func address(n int) string { return fmt.Sprintf("198.18.%d.%d", n>>8, n&255) }
