@@ -33,7 +33,7 @@ var consoleTables = []struct{ name, sort, text, filter string }{
 	{"controllers", "score", "198.51", "class=other"},
 	{"compromise", "state", "nas-01", "state=confirmed"},
 	{"cases", "id", "case", "state=draft"},
-	{"notices", "id", "owner", ""},
+	{"notices", "to", "owner", ""},
 	{"users", "name", "a", ""},
 	{"log", "at", "block", ""},
 	{"accesses", "name", "bench", ""},

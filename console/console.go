@@ -102,6 +102,7 @@ type Part struct {
 	sources   snapshot[[]Source]
 	nows      snapshot[api.Now]
 	tried     snapshots[tocsin.CampaignID, []Target]
+	overviews snapshots[time.Duration, api.Overview]
 	beside    snapshots[tocsin.CampaignID, []tocsin.Member]
 
 	telling telling

@@ -19,7 +19,12 @@ import (
 const grace = 5 * time.Second
 
 // Overview implements [api.Console].
-func (p *Part) Overview(ctx context.Context, span time.Duration) (o api.Overview, err error) {
+func (p *Part) Overview(ctx context.Context, span time.Duration) (api.Overview, error) {
+	return p.overviews.of(span).get(func() (api.Overview, error) { return p.overview(ctx, span) })
+}
+
+// overview adds up what all who look at that moment are shown.
+func (p *Part) overview(ctx context.Context, span time.Duration) (o api.Overview, err error) {
 	now := p.deps.Now()
 	o.At = now.UTC()
 	if o.Now, err = p.now(ctx); err != nil {
