@@ -229,11 +229,12 @@ func (p *Part) with(do func(l *overview.Ledger)) {
 // A snapshot is something that is dear to find out, kept for as long as asking anew
 // would cost too much: twenty times what it took, at most a second.
 type snapshot[T any] struct {
-	mu    sync.Mutex
-	value T
-	at    time.Time
-	lasts time.Duration
-	stale atomic.Bool
+	taking sync.Mutex // held by who finds out anew
+	mu     sync.Mutex // guards the fields below
+	value  T
+	at     time.Time
+	lasts  time.Duration
+	stale  atomic.Bool
 }
 
 const (
@@ -241,12 +242,22 @@ const (
 	leastStale = 50 * time.Millisecond // also of what a person changed meanwhile
 )
 
+// get returns what was found out a moment ago, or finds it out. While somebody does so
+// already, the others go on with what they have, unless a person changed it.
 func (s *snapshot[T]) get(take func() (T, error)) (T, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	age := time.Since(s.at)
-	if !s.at.IsZero() && age < s.lasts && (age < leastStale || !s.stale.Load()) {
-		return s.value, nil
+	value, fresh, usable := s.look()
+	if fresh {
+		return value, nil
+	}
+	if !s.taking.TryLock() {
+		if usable {
+			return value, nil
+		}
+		s.taking.Lock()
+	}
+	defer s.taking.Unlock()
+	if value, fresh, _ = s.look(); fresh {
+		return value, nil
 	}
 	s.stale.Store(false)
 	begun := time.Now()
@@ -254,9 +265,21 @@ func (s *snapshot[T]) get(take func() (T, error)) (T, error) {
 	if err != nil {
 		return value, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.value, s.at = value, time.Now()
 	s.lasts = min(20*s.at.Sub(begun), mostStale)
 	return value, nil
+}
+
+// look returns what is kept, whether it is as good as new, and whether it will do while
+// somebody finds it out.
+func (s *snapshot[T]) look() (value T, fresh, usable bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	age, spoilt := time.Since(s.at), s.stale.Load()
+	fresh = !s.at.IsZero() && age < s.lasts && (age < leastStale || !spoilt)
+	return s.value, fresh, !s.at.IsZero() && age < 2*mostStale && !spoilt
 }
 
 // snapshots are those of several things of one kind, of which few are asked for.
