@@ -38,12 +38,32 @@ func (p *Part) overview(ctx context.Context, span time.Duration) (o api.Overview
 	if err != nil {
 		return o, err
 	}
-	if len(campaigns) > 0 {
-		line := api.CampaignLineOf(campaigns[0])
+	if i := newest(campaigns); i >= 0 {
+		line := api.CampaignLineOf(campaigns[i])
 		o.Campaign = &line
 	}
 	o.Attention, err = p.attention(ctx)
 	return o, err
+}
+
+// newest returns which of the campaigns, newest first, people are told of first: one
+// that goes on before one that ended, and one that tells who acts together before one
+// that is a rise in numbers only. It is -1 if there is none.
+func newest(list []tocsin.Campaign) int {
+	best, most := -1, -1
+	for i := range list {
+		tells := 0
+		if list[i].Status == tocsin.Open || list[i].Status == tocsin.Held {
+			tells += 2
+		}
+		if len(list[i].Sources) > 0 {
+			tells++
+		}
+		if tells > most {
+			best, most = i, tells
+		}
+	}
+	return best
 }
 
 // reactionOf sums up how long it took.
