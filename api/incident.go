@@ -17,6 +17,14 @@ import (
 type CampaignPage struct {
 	tocsin.Campaign
 	Unattributed []tocsin.Member `json:"unattributed,omitempty"` // active at the same time, and joined to it by nothing: not blocked for that
+	Counts       CampaignCounts  `json:"counts"`
+}
+
+// CampaignCounts is how much belongs to a campaign, which a brief answer does not list.
+type CampaignCounts struct {
+	Sources      int `json:"sources"`
+	Targets      int `json:"targets"`
+	Unattributed int `json:"unattributed"`
 }
 
 // A CampaignLine is one campaign in a list: counts instead of what they count.

@@ -60,7 +60,15 @@ func (a *API) campaign(c *call) (any, error) {
 	if !word(id, maxText) {
 		return nil, badRequest("id: want that of a campaign, at most %d printable bytes", maxText)
 	}
+	brief := c.r.FormValue("brief")
+	if brief != "" && brief != "0" && brief != "1" {
+		return nil, badRequest("brief: want 1, which leaves out sources and devices, or nothing")
+	}
 	p, err := a.Incident.Campaign(c.r.Context(), tocsin.CampaignID(id))
+	p.Counts = CampaignCounts{Sources: len(p.Sources), Targets: len(p.Targets), Unattributed: len(p.Unattributed)}
+	if brief == "1" { // of a large one they are megabytes: tables page through them
+		p.Sources, p.Targets, p.Unattributed = nil, nil, nil
+	}
 	p.Sources, p.Unattributed = members(p.Sources), members(p.Unattributed)
 	p.Targets = append([]tocsin.DeviceID{}, p.Targets...)
 	p.Services = append([]tocsin.Service{}, p.Services...)

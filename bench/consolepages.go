@@ -118,7 +118,7 @@ func (h *consoleHub) questions(ctx context.Context) (list []question, err error)
 	if err != nil {
 		return nil, err
 	}
-	one("largest campaign", "/v1/campaigns/"+id)
+	one("largest campaign", "/v1/campaigns/"+id+"?brief=1")
 	one("… its graph", "/v1/campaigns/"+id+"/graph?most=300", "/v1/campaigns/"+id+"/graph?most=100")
 	one("… its timeline", "/v1/campaigns/"+id+"/timeline")
 	one("… its networks", "/v1/campaigns/"+id+"/networks")

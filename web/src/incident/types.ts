@@ -34,6 +34,7 @@ export interface Campaign {
   shared?: boolean
   timeline: { at: string; text: string }[]
   unattributed?: Member[]
+  counts: { sources: number; targets: number; unattributed: number }
 }
 
 export interface Timeline {
