@@ -14,7 +14,7 @@ import (
 )
 
 // consolePatience bounds the browser's whole run.
-const consolePatience = 6 * time.Minute
+const consolePatience = 9 * time.Minute
 
 // TestConsole has people use the console in a real browser, at a hub that lived
 // through an invented incident: every page and every action. The tests themselves

@@ -150,6 +150,15 @@ func (w *consoleWorld) control() string {
 		})
 		return map[string]string{"id": p.id}, nil
 	})
+	handle("rejoin", func(a asked) (any, error) { // with a token that is not to be taken: what the command says
+		dir := filepath.Join(w.dir, "probes", a.Name)
+		config := w.write(filepath.Join("probes", a.Name, "guard.toml"), fmt.Sprintf("[guard]\nstate = %q\n%s", filepath.Join(dir, "state"), asRoot()))
+		out, err := w.command(append(a.Args, "--config", config, "--name", a.Name)...).CombinedOutput()
+		if err == nil {
+			return nil, errors.New("the token was taken again")
+		}
+		return map[string]string{"out": string(out)}, nil
+	})
 	handle("plant", func(a asked) (any, error) {
 		name := filepath.Join(w.probe.dir, "root", "etc", "cron.d", a.Name)
 		return nil, os.WriteFile(name, []byte("* * * * * root /tmp/x\n"), 0o644)

@@ -6,7 +6,7 @@ set -eu
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
-set -- -count=1 -timeout 20m ./...
+set -- -count=1 -timeout 30m ./...
 if ! go test -v "$@" >"$out" 2>&1; then
 	grep -E '^(---|\s+---) FAIL|^FAIL|^panic|_test.go:|^ok' "$out" || tail -n 100 "$out"
 	echo "tests failed; the whole output:"

@@ -144,15 +144,15 @@ async function hostile({ admin, analyst }) {
     await until('the hub to know of it', async () => (await call(admin, 'GET', '/v1/about?address=203.0.113.211')).value.seen?.attempts > 0, 2 * patience)
     await until('the hub to know of the files', async () => JSON.stringify((await call(admin, 'GET', '/v1/compromise/' + world.probe)).value).includes('onerror'), 6 * patience)
     const texts = {}
+    const wanted = [['/about/203.0.113.210', '<img src=x'], [`/devices/${world.probe}`, file], [`/devices/${world.probe}`, 'nas\\xe280ae']]
     for (const path of ['/rules?q=203.0.113.21', '/about/203.0.113.210', '/about/203.0.113.211', '/devices', `/devices/${world.probe}`, '/compromise', '/log', '/']) {
       await open(admin, path)
+      const want = wanted.filter(([at]) => at === path).map(([, text]) => text)
+      await until(`${want} at ${path}`, async () => want.every((w) => (texts[path] ?? '').includes(w)) || void (texts[path] = await admin.locator('main').innerText()))
       texts[path] = await admin.locator('main').innerText()
       assert.equal(await admin.evaluate(() => window.hacked), undefined, path)
       assert.equal(await admin.locator('img, main script').count(), 0, path)
       assert.ok(!/[\u202a-\u202e\u2066-\u2069\u0007\u200b]/.test(texts[path]), `what turns text round is there as it came, at ${path}`)
-    }
-    for (const [path, want] of [['/about/203.0.113.210', '<img src=x'], [`/devices/${world.probe}`, file], [`/devices/${world.probe}`, 'nas\\xe280ae']]) {
-      assert.ok(texts[path].includes(want), `${want} is not told at ${path}:\n${texts[path]}`)
     }
     quiet(admin)
   })

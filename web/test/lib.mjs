@@ -28,6 +28,7 @@ export const end = () => browser.close()
 
 const opened = new Set() // pages of people who are there now
 const said = new Map() // page -> what the browser complained about
+const asking = new WeakMap() // by page: requests under way
 let failures = 0
 
 // test runs f, and tells how it went.
@@ -79,8 +80,13 @@ function watch(page, origin) {
   const notes = []
   said.set(page, notes)
   opened.add(page)
+  const open = new Set()
+  asking.set(page, open)
   page.on('close', () => opened.delete(page))
+  for (const over of ['requestfinished', 'requestfailed']) page.on(over, (r) => open.delete(r))
+  page.on('framenavigated', (frame) => frame === page.mainFrame() && open.clear())
   page.on('request', (r) => {
+    if (!r.url().includes('/v1/live')) open.add(r) // that one stays open
     const u = new URL(r.url())
     if (u.protocol !== 'data:' && u.protocol !== 'blob:' && u.origin !== new URL(origin).origin) notes.push(`asks ${r.url()}`)
   })
@@ -138,9 +144,18 @@ export async function open(page, path, name) {
   await settled(page)
 }
 
-// settled waits until nothing on the page is being loaded.
+// settled waits until nothing on the page is being loaded, nor was a moment later: what
+// came may have it ask for more.
 export async function settled(page) {
-  await page.waitForFunction(() => !document.querySelector('[aria-busy="true"]') && !/^(Loading…|Chargement…)$/m.test(document.querySelector('main')?.innerText ?? 'Loading…'))
+  const done = async () => {
+    await page.waitForFunction(() => !document.querySelector('[aria-busy="true"]') && !/^(Loading…|Chargement…)$/m.test(document.querySelector('main')?.innerText ?? 'Loading…'))
+    return !asking.get(page)?.size
+  }
+  await until('nothing to be loaded', async () => {
+    if (!(await done())) return false
+    await new Promise((over) => setTimeout(over, 60))
+    return done()
+  })
 }
 
 // until waits for something that no selector can say.
