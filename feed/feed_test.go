@@ -42,7 +42,7 @@ func TestEachGetsItsLists(t *testing.T) {
 		h.follows(t, d)
 	}
 	// Live now: no library is needed.
-	asked := s.asked
+	asked := s.asks()
 	h.publish(fleet, block(0, 4, time.Now()))
 	h.publish(bob, block(0, 5, time.Now()))
 	for _, d := range all {
@@ -53,8 +53,8 @@ func TestEachGetsItsLists(t *testing.T) {
 		}
 		d.Report(d.positions())
 	}
-	if s.asked != asked {
-		t.Errorf("the library was asked %d times for what was just published", s.asked-asked)
+	if again := s.asks() - asked; again != 0 {
+		t.Errorf("the library was asked %d times for what was just published", again)
 	}
 	eventually(t, "all reported", func() bool {
 		n := 0

@@ -125,6 +125,13 @@ func (s *shelf) snapshot(r ruleset.Ref) {
 	s.snaps[r], s.deltas[r] = s.seal(s.lists[r].Snapshot(time.Now())), nil
 }
 
+// asks returns how often the library was asked for frames.
+func (s *shelf) asks() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
 func (s *shelf) Since(_ context.Context, p ruleset.Position) (out []ruleset.Sealed, _ error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

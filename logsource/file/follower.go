@@ -31,6 +31,7 @@ type follower struct {
 	tails   map[int]*tailOf // by watch
 	folders map[int]*folder // by watch
 	fresh   map[string]bool // names that came with the events at hand
+	deleted []*name         // names whose file is gone, to be forgotten
 	full    bool            // MaxFiles was reached, and said
 	problem string          // what was said about the folder
 	failed  error           // what emit returned: it ends Run
@@ -217,6 +218,13 @@ func (f *follower) refresh() error {
 			return err
 		}
 	}
+	// Only now: what was copied from a deleted file before is known by it.
+	for _, nm := range f.deleted {
+		if err := f.forget(nm); err != nil {
+			return err
+		}
+	}
+	f.deleted = f.deleted[:0]
 	return nil
 }
 

@@ -249,7 +249,8 @@ func (f *follower) missing(nm *name, err error) error {
 	case errors.Is(err, fs.ErrNotExist) && t != nil && !t.gone():
 		return nil // renamed by rotation: the new file comes in a moment
 	case errors.Is(err, fs.ErrNotExist) && f.pattern != "":
-		return f.forget(nm)
+		f.deleted = append(f.deleted, nm)
+		return nil
 	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE):
 		return fmt.Errorf("%w: raise the limit of open files", err)
 	case errors.Is(err, os.ErrPermission):
