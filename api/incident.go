@@ -25,6 +25,7 @@ type CampaignCounts struct {
 	Sources      int `json:"sources"`
 	Targets      int `json:"targets"`
 	Unattributed int `json:"unattributed"`
+	Timeline     int `json:"timeline"`
 }
 
 // A CampaignLine is one campaign in a list: counts instead of what they count.

@@ -55,6 +55,10 @@ func CampaignLineOf(g tocsin.Campaign) CampaignLine {
 	}
 }
 
+// briefMarks is how many entries of its timeline a brief answer about a campaign
+// holds, the newest: each source that joins makes one.
+const briefMarks = 500
+
 func (a *API) campaign(c *call) (any, error) {
 	id := c.r.PathValue("id")
 	if !word(id, maxText) {
@@ -65,9 +69,10 @@ func (a *API) campaign(c *call) (any, error) {
 		return nil, badRequest("brief: want 1, which leaves out sources and devices, or nothing")
 	}
 	p, err := a.Incident.Campaign(c.r.Context(), tocsin.CampaignID(id))
-	p.Counts = CampaignCounts{Sources: len(p.Sources), Targets: len(p.Targets), Unattributed: len(p.Unattributed)}
+	p.Counts = CampaignCounts{Sources: len(p.Sources), Targets: len(p.Targets), Unattributed: len(p.Unattributed), Timeline: len(p.Timeline)}
 	if brief == "1" { // of a large one they are megabytes: tables page through them
 		p.Sources, p.Targets, p.Unattributed = nil, nil, nil
+		p.Timeline = p.Timeline[max(0, len(p.Timeline)-briefMarks):]
 	}
 	p.Sources, p.Unattributed = members(p.Sources), members(p.Unattributed)
 	p.Targets = append([]tocsin.DeviceID{}, p.Targets...)

@@ -62,7 +62,7 @@ func FullCampaign(id tocsin.CampaignID, at time.Time) api.CampaignPage {
 		Size: tocsin.Estimate{Value: 12, Low: 10, High: 20}, Attempts: 30, Dropped: 5, Sources: []tocsin.Member{m, {Source: Culprit}},
 		Targets: []tocsin.DeviceID{"nas"}, Services: []tocsin.Service{"ssh"}, Accounts: []tocsin.AccountTag{"admin"}, Shared: true,
 		Timeline: []tocsin.Mark{{At: at, Text: "opened"}},
-	}, Counts: api.CampaignCounts{Sources: 2, Targets: 1, Unattributed: 1}, Unattributed: []tocsin.Member{m}}
+	}, Counts: api.CampaignCounts{Sources: 2, Targets: 1, Unattributed: 1, Timeline: 1}, Unattributed: []tocsin.Member{m}}
 }
 
 func confirm(d *api.Assessed, at time.Time) {

@@ -34,7 +34,7 @@ export interface Campaign {
   shared?: boolean
   timeline: { at: string; text: string }[]
   unattributed?: Member[]
-  counts: { sources: number; targets: number; unattributed: number }
+  counts: { sources: number; targets: number; unattributed: number; timeline: number }
 }
 
 export interface Timeline {
