@@ -117,12 +117,12 @@ func (p *Part) addControllers(ctx context.Context, g *api.CampaignGraph, c tocsi
 		shown[at] = "c:" + at.String()
 		g.Nodes = append(g.Nodes, api.Node{ID: shown[at], Kind: "controller", Label: at.String(), Weight: float64(k.Devices), State: k.Class.String()})
 	}
-	entered := slices.DeleteFunc(slices.Clone(targets), func(t Target) bool {
-		return t.Entered != compromise.Confirmed.String() && t.Entered != compromise.Suspected.String()
-	})
 	if len(shown) == 0 {
 		return nil
 	}
+	entered := slices.DeleteFunc(slices.Clone(targets), func(t Target) bool {
+		return t.Entered != compromise.Confirmed.String() && t.Entered != compromise.Suspected.String()
+	})
 	for _, t := range entered[:min(len(entered), shownContacts)] {
 		count := map[netip.AddrPort]uint32{}
 		for o, err := range p.deps.Store.Contacts(ctx, t.Device, c.First.Add(-contactsBefore)) {

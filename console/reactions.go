@@ -118,7 +118,7 @@ func (p *Part) looking() bool {
 func (p *Part) look() {
 	followers := p.hub.Connected()
 	now := p.deps.Now()
-	spread := map[netip.Prefix]time.Duration{}
+	var done []wait // in the order of their decisions, list by list
 	p.mu.Lock()
 	for ref, list := range p.waiting {
 		have, all := lowest(followers, ref)
@@ -126,7 +126,7 @@ func (p *Part) look() {
 		for _, w := range list {
 			switch {
 			case all && (have.Epoch > w.epoch || have.Epoch == w.epoch && have.Serial >= w.serial):
-				spread[w.prefix] = time.Since(w.since)
+				done = append(done, w)
 			case time.Since(w.since) < waitAtMost:
 				kept = append(kept, w)
 			}
@@ -136,12 +136,12 @@ func (p *Part) look() {
 		}
 	}
 	p.mu.Unlock()
-	if len(spread) == 0 {
+	if len(done) == 0 {
 		return
 	}
 	p.with(func(l *overview.Ledger) {
-		for prefix, took := range spread {
-			l.Reacted(prefix, now, took)
+		for _, w := range done {
+			l.Reacted(w.prefix, now, time.Since(w.since))
 		}
 	})
 }
