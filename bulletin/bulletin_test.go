@@ -353,3 +353,28 @@ func outside(line string) string {
 	}
 	return b.String()
 }
+
+// TestOneDay: a period of a single day is named by one date.
+func TestOneDay(t *testing.T) {
+	day := compromise.Period{From: at(8 * time.Hour), To: at(20 * time.Hour)}
+	l, b := letter(), public()
+	l.Period, b.Summary.Period = day, day
+	for lang, want := range map[bulletin.Language]struct{ subject, notice, public string }{
+		bulletin.English: {"Attacks on storage devices, 14 October 2023: ", "happened to each of them on 14 October 2023.", "happened to them on 14 October 2023, "},
+		bulletin.French:  {"serveurs de stockage du 14 octobre 2023\u00a0: ", "arrivé à chacun le 14 octobre 2023.", "leur est arrivé le 14 octobre 2023, "},
+	} {
+		notice, err := l.Write(lang)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := b.Write(lang)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for got, want := range map[string]string{text.Subject: want.subject, notice.Plain: want.notice, text.Plain: want.public} {
+			if !strings.Contains(strings.Join(strings.Fields(got), " "), strings.Join(strings.Fields(want), " ")) {
+				t.Errorf("%s: want %q in:\n%s", lang, want, got)
+			}
+		}
+	}
+}

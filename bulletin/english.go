@@ -8,14 +8,14 @@ var english = phrases{
 		"July", "August", "September", "October", "November", "December",
 	},
 	date: "%s %s %d", moment: "%s, %02d:%02d", first: "1", thousand: ",", point: ".",
-	from: "%s to %s", dear: "Dear owner,", sincere: "%s", contact: "Questions, or unsure about anything? Write to %s. We would rather answer one question too many.",
+	title: span{"%s to %s", "%s"}, during: span{"from %s to %s", "on %s"}, dear: "Dear owner,", sincere: "%s", contact: "Questions, or unsure about anything? Write to %s. We would rather answer one question too many.",
 	one:  noun{"%s device", "%s address", "%s attempt", "%s record", "%s campaign"},
 	many: noun{"%s devices", "%s addresses", "%s attempts", "%s records", "%s campaigns"},
 	letter: letterPhrases{
 		subjectUrgent: "Please act now: %s of yours may have been broken into",
 		subjectCalm:   "What the attacks of %s meant for your devices",
 		title:         "Was my device attacked? Did somebody get in? What do I do now?",
-		intro:         "%[3]s looks after %[1]s of yours. We checked what happened to each of them from %[2]s. This letter tells you what we found, what we could not see, and what to do.",
+		intro:         "%[3]s looks after %[1]s of yours. We checked what happened to each of them %[2]s. This letter tells you what we found, what we could not see, and what to do.",
 		short:         "In short",
 		urgent:        "Where somebody got in, or may have, follow the numbered steps below, now. If you need help with them, write to %s, but not from the device itself.",
 		verdicts: [7]string{
@@ -79,7 +79,7 @@ var english = phrases{
 	bulletin: bulletinPhrases{
 		subject: "Attacks on storage devices, %s: what happened, how many, what to do",
 		title:   "Attacks on storage devices, %s",
-		intro:   "%[1]s watches over a fleet of storage devices (NAS) and small servers. This bulletin says what happened to them from %[2]s, how sure we are, and what we do not know. It names no device and no owner; owners of affected devices are written to one by one.",
+		intro:   "%[1]s watches over a fleet of storage devices (NAS) and small servers. This bulletin says what happened to them %[2]s, how sure we are, and what we do not know. It names no device and no owner; owners of affected devices are written to one by one.",
 
 		happenedQ: "What happened",
 		campaign:  "From %s to %s (UTC), %s acted together and tried to guess passwords. Counting those we did not see, we estimate %s to %s addresses.",

@@ -8,7 +8,7 @@ var french = phrases{
 		"juillet", "août", "septembre", "octobre", "novembre", "décembre",
 	},
 	date: "%s %s %d", moment: "%s, %02d:%02d", first: "1er", thousand: "\u202f", point: ",",
-	from: "du %s au %s", dear: "Bonjour,", sincere: "%s", contact: "Une question, un doute\u00a0? Écrivez à %s. Mieux vaut une question de trop.",
+	title: span{"du %s au %s", "du %s"}, during: span{"du %s au %s", "le %s"}, dear: "Bonjour,", sincere: "%s", contact: "Une question, un doute\u00a0? Écrivez à %s. Mieux vaut une question de trop.",
 	one:  noun{"%s appareil", "%s adresse", "%s tentative", "%s élément", "%s campagne"},
 	many: noun{"%s appareils", "%s adresses", "%s tentatives", "%s éléments", "%s campagnes"},
 	letter: letterPhrases{

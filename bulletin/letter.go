@@ -48,7 +48,7 @@ func (l Letter) Write(lang Language) (Text, error) {
 	var out page
 	out.add(title, p.letter.title)
 	out.add(paragraph, p.dear)
-	out.add(paragraph, fmt.Sprintf(p.letter.intro, p.devices(len(devices)), p.period(l.Period), quote(l.Sender)))
+	out.add(paragraph, fmt.Sprintf(p.letter.intro, p.devices(len(devices)), p.period(p.during, l.Period), quote(l.Sender)))
 	out.add(question, p.letter.short)
 	var verdicts []string
 	urgent := 0
@@ -73,7 +73,7 @@ func (l Letter) Write(lang Language) (Text, error) {
 	out.add(paragraph, p.letter.unsure)
 	out.add(paragraph, fmt.Sprintf(p.contact, quote(l.Contact)))
 	out.add(paragraph, fmt.Sprintf(p.sincere, quote(l.Sender)))
-	subject := fmt.Sprintf(p.letter.subjectCalm, p.period(l.Period))
+	subject := fmt.Sprintf(p.letter.subjectCalm, p.period(p.title, l.Period))
 	if urgent > 0 {
 		subject = fmt.Sprintf(p.letter.subjectUrgent, p.devices(urgent))
 	}

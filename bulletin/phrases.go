@@ -18,7 +18,8 @@ type phrases struct {
 	first    string // how the first day of a month is written
 	thousand string // what stands between groups of three digits
 	point    string // before decimals
-	from     string // from date to date
+	title    span   // in headings
+	during   span   // when something happened
 	dear     string
 	sincere  string // sender
 	contact  string // how to reach the sender
@@ -27,6 +28,12 @@ type phrases struct {
 
 	letter   letterPhrases
 	bulletin bulletinPhrases
+}
+
+// A span is how a period is named, and one that is of a single day.
+type span struct {
+	days string // first, last
+	day  string
 }
 
 // A noun is what is counted; the number is its argument.
@@ -101,8 +108,12 @@ func (p *phrases) time(t time.Time) string {
 	return fmt.Sprintf(p.moment, p.day(t), t.Hour(), t.Minute())
 }
 
-func (p *phrases) period(w compromise.Period) string {
-	return fmt.Sprintf(p.from, p.day(w.From), p.day(w.To))
+func (p *phrases) period(s span, w compromise.Period) string {
+	from, to := p.day(w.From), p.day(w.To)
+	if from == to {
+		return fmt.Sprintf(s.day, from)
+	}
+	return fmt.Sprintf(s.days, from, to)
 }
 
 // number writes n with its groups apart.

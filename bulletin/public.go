@@ -34,10 +34,10 @@ func (b Bulletin) Write(lang Language) (Text, error) {
 		return Text{}, err
 	}
 	t, s := &p.bulletin, b.Summary
-	period := p.period(s.Period)
+	period := p.period(p.title, s.Period)
 	var out page
 	out.add(title, fmt.Sprintf(t.title, period))
-	out.add(paragraph, fmt.Sprintf(t.intro, quote(b.Publisher), period))
+	out.add(paragraph, fmt.Sprintf(t.intro, quote(b.Publisher), p.period(p.during, s.Period)))
 	out.add(heading, t.happenedQ)
 	b.happened(p, &out)
 	out.add(heading, t.countQ)
