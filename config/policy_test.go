@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -49,5 +51,23 @@ func TestPolicySettings(t *testing.T) {
 		if _, err := file.WithPolicy(map[string]string{tt.key: tt.value}); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s = %q: got %v, want %q", tt.key, tt.value, err, tt.want)
 		}
+	}
+}
+
+// TestPolicyInTheConsole holds the console to the words of the configuration, which it
+// keeps beside the French ones.
+func TestPolicyInTheConsole(t *testing.T) {
+	page, err := os.ReadFile("../web/src/pages/settings/policy.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := config.DefaultHub().PolicySettings()
+	for _, s := range settings {
+		if want := fmt.Sprintf("'%s': ['%s', '", s.Key, strings.ReplaceAll(s.Doc, "'", "’")); !strings.Contains(string(page), want) {
+			t.Errorf("policy.ts lacks %s…: say it there, and in French", want)
+		}
+	}
+	if got := strings.Count(string(page), "'policy."); got != len(settings) {
+		t.Errorf("policy.ts tells %d keys, there are %d", got, len(settings))
 	}
 }
