@@ -37,23 +37,30 @@ type DemoStory struct {
 
 // A DemoSummary is what came of a story.
 type DemoSummary struct {
-	Seed     uint64       `json:"seed"`
-	Devices  int          `json:"devices"`
-	Guards   int          `json:"guards"`           // devices with telemetry
-	Kernels  int          `json:"kernel_firewalls"` // of those, that enforce by the kernel
-	Firewall string       `json:"firewall"`
-	Speed    float64      `json:"speed"`
-	Elapsed  float64      `json:"elapsed"` // seconds of the wall clock, the preparations included
-	Reached  []string     `json:"stages_reached"`
-	Missing  []string     `json:"stages_missing"`
-	OK       bool         `json:"ok"` // every stage was reached
-	Rows     []DemoRow    `json:"rows"`
-	Compared DemoCompared `json:"compared"`
-	NotShown []string     `json:"not_shown"` // what no demo can tell
+	Seed       uint64       `json:"seed"`
+	Devices    int          `json:"devices"`
+	Guards     int          `json:"guards"`           // devices with telemetry
+	Kernels    int          `json:"kernel_firewalls"` // of those, that enforce by the kernel
+	Firewall   string       `json:"firewall"`
+	Speed      float64      `json:"speed"`
+	Elapsed    float64      `json:"elapsed"` // seconds of the wall clock, the preparations included
+	Reached    []string     `json:"stages_reached"`
+	Missing    []string     `json:"stages_missing"`
+	OK         bool         `json:"ok"` // every stage was reached
+	Rows       []DemoRow    `json:"rows"`
+	Compared   DemoCompared `json:"compared"`
+	NotShown   []string     `json:"not_shown"` // what no demo can tell
+	NotShownFR []string     `json:"not_shown_fr"`
 }
 
-// A DemoRow sets one clock beside that of 2023.
+// A DemoRow sets one clock beside that of 2023, in English and in French.
 type DemoRow struct {
+	DemoClocks
+	FR DemoClocks `json:"fr"`
+}
+
+// DemoClocks are the words of a row.
+type DemoClocks struct {
 	What   string `json:"what"`
 	In2023 string `json:"in_2023"`
 	Here   string `json:"here"`

@@ -19,7 +19,7 @@ func (s *show) Page() api.DemoPage {
 		DemoClock: s.Clock(),
 		Stages:    []api.DemoStory{{N: 1, Stage: "attack", At: noon, Clock: "12:00:00", EN: "It begins.", FR: "Cela commence."}},
 		Summary: &api.DemoSummary{
-			Firewall: "memory", Reached: []string{"attack"}, Missing: []string{}, Rows: []api.DemoRow{{What: "block"}}, NotShown: []string{"all"},
+			Firewall: "memory", Reached: []string{"attack"}, Missing: []string{}, Rows: []api.DemoRow{{DemoClocks: api.DemoClocks{What: "block"}, FR: api.DemoClocks{What: "blocage"}}}, NotShown: []string{"all"}, NotShownFR: []string{"tout"},
 		},
 	}
 }

@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -159,8 +160,8 @@ func (p *plot) surge(minute int64) {
 		return
 	}
 	p.come(Attack, p.attack,
-		fmt.Sprintf("Attack: %d addresses that nobody saw before guess passwords within one minute; usually it is %.1f.", n, float64(usual)/usualOver),
-		fmt.Sprintf("Attaque : %d adresses jamais vues essaient des mots de passe en une minute ; d'habitude %.1f.", n, float64(usual)/usualOver),
+		fmt.Sprintf("Attack: %d addresses that nobody saw before guess passwords within one minute; usually %.1f do.", n, float64(usual)/usualOver),
+		fmt.Sprintf("Attaque : %d adresses jamais vues essaient des mots de passe en une minute ; d'habitude, %s.", n, comma(fmt.Sprintf("%.1f", float64(usual)/usualOver))),
 		map[string]any{"new_sources": n, "usual_per_minute": float64(usual) / usualOver, "noticed": p.clk.Now().UTC()})
 }
 
@@ -235,7 +236,7 @@ func (p *plot) inForce(w *wave, last time.Time, devices, kernels int) {
 		fmt.Sprintf("Fleet-wide: %s is blocked at all %d connected devices, %s after the hub decided; first seen %s before.",
 			show(w.prefix), devices, short(took), short(since)),
 		fmt.Sprintf("Toute la flotte : %s est bloquée sur les %d appareils connectés, %s après la décision ; vue %s avant.",
-			show(w.prefix), devices, short(took), short(since)),
+			show(w.prefix), devices, comma(short(took)), comma(short(since))),
 		map[string]any{
 			"source": show(w.prefix), "devices": devices, "kernels": kernels, "seconds": took.Seconds(),
 			"first_seen": p.seen[w.prefix].UTC(), "decided_after_seconds": since.Seconds(), "since_attack_seconds": w.clock.Sub(p.attack).Seconds(), "reason": w.reason,
@@ -383,3 +384,6 @@ func short(d time.Duration) string {
 	}
 	return fmt.Sprintf("%.0f h", d.Hours())
 }
+
+// comma writes a number's decimals as French does.
+func comma(number string) string { return strings.ReplaceAll(number, ".", ",") }

@@ -183,13 +183,16 @@ func TestRowsSayDraftedAndNeverShutDown(t *testing.T) {
 	}
 	drafted := false
 	for _, r := range list {
-		if strings.Contains(r.Here, "shut") || r.How != measured && r.How != simulated {
+		if strings.Contains(r.Here, "shut") || r.How != measured && r.How != simulated || r.FR.What == "" || r.FR.In2023 == "" || r.FR.Here == "" || r.FR.How == "" {
 			t.Errorf("%+v", r)
 		}
 		drafted = drafted || strings.Contains(r.Here, "drafted in 90 min")
 	}
 	if !drafted || len(rows(nil)) != 0 {
 		t.Errorf("%+v", list)
+	}
+	if len(notShownFR) != len(notShown) {
+		t.Errorf("what no demo can tell is %d sentences in English, %d in French", len(notShown), len(notShownFR))
 	}
 }
 

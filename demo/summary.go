@@ -26,7 +26,7 @@ func (s *Show) conclude(ctx context.Context) error {
 	stories := s.plot.told()
 	sum := api.DemoSummary{
 		Seed: s.c.Seed, Devices: len(s.fleet), Kernels: s.kernels, Firewall: string(s.c.Firewall), Speed: s.c.Speed, Missing: s.plot.missing(),
-		Reached: []string{}, Elapsed: time.Since(s.begun).Seconds(), Rows: rows(stories), NotShown: notShown,
+		Reached: []string{}, Elapsed: time.Since(s.begun).Seconds(), Rows: rows(stories), NotShown: notShown, NotShownFR: notShownFR,
 	}
 	for i, d := range s.fleet {
 		of := truth.Devices[i]
