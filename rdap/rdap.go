@@ -42,11 +42,12 @@ type Config struct {
 	AbuseContact string
 	AbuseFinder  string
 
-	Roots     *x509.CertPool // who may vouch for a server; nil is the system's
-	Local     []netip.Prefix // servers that are not public and may be asked all the same: a mirror of one's own. By number also without TLS
-	Agent     string         // how the client names itself, for instance with an address for questions
-	PerMinute int            // questions to one server; 0 is 20
-	Timeout   time.Duration  // for one question, redirects included; 0 is 20 s
+	Roots     *x509.CertPool   // who may vouch for a server; nil is the system's
+	Local     []netip.Prefix   // servers that are not public and may be asked all the same: a mirror of one's own. By number also without TLS
+	Agent     string           // how the client names itself, for instance with an address for questions
+	PerMinute int              // questions to one server; 0 is 20
+	Timeout   time.Duration    // for one question, redirects included; 0 is 20 s
+	Now       func() time.Time // nil is the wall clock
 }
 
 // An Override is one mail address that the owner set, and why.
@@ -128,8 +129,11 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Agent == "" {
 		cfg.Agent = "tocsin"
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	c := &Client{
-		cfg: cfg, now: time.Now, turn: make(chan struct{}, 1),
+		cfg: cfg, now: cfg.Now, turn: make(chan struct{}, 1),
 		lists: map[string]*list{}, servers: map[string]*bucket{},
 	}
 	if err := c.check(); err != nil {

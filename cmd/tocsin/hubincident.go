@@ -45,12 +45,12 @@ func openAnswering(cfg config.Hub, clk *clock.Clock, db incident.Store, h *hub.H
 		}
 		deps.Sender, notice = sender, sender.Notice
 	}
-	finder, err := openRDAP(cfg)
+	finder, err := openRDAP(cfg, clk.Now)
 	if err != nil {
 		return a, err
 	}
 	if deps.Finder = finder; in.RDAP.Off {
-		deps.Finder = ownContacts{finder, cfg}
+		deps.Finder = ownContacts{finder, cfg, clk.Now}
 	}
 	if a.notifier, err = openNotifier(cfg, notice, log); err != nil {
 		return a, err
@@ -129,11 +129,11 @@ func roots(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-func openRDAP(cfg config.Hub) (*rdap.Client, error) {
+func openRDAP(cfg config.Hub, now func() time.Time) (*rdap.Client, error) {
 	r := cfg.Incident.RDAP
 	c := rdap.Config{
 		Folder: filepath.Join(cfg.Folder, "rdap"), Bootstrap: r.Bootstrap, Contacts: map[netip.Prefix][]rdap.Override{},
-		AbuseContact: r.AbuseContact, AbuseFinder: r.Finder, Local: r.Local, Agent: r.Agent,
+		AbuseContact: r.AbuseContact, AbuseFinder: r.Finder, Local: r.Local, Agent: r.Agent, Now: now,
 	}
 	var err error
 	if c.Roots, err = roots(r.CA); err != nil {
@@ -154,6 +154,7 @@ func openRDAP(cfg config.Hub) (*rdap.Client, error) {
 type ownContacts struct {
 	*rdap.Client
 	cfg config.Hub
+	now func() time.Time
 }
 
 func (o ownContacts) Contact(ctx context.Context, a netip.Addr) (rdap.Contact, error) {
@@ -163,7 +164,7 @@ func (o ownContacts) Contact(ctx context.Context, a netip.Addr) (rdap.Contact, e
 			return o.Client.Contact(ctx, a)
 		}
 	}
-	return rdap.Contact{Subject: a.String(), At: time.Now()}, rdap.ErrNobody
+	return rdap.Contact{Subject: a.String(), At: o.now()}, rdap.ErrNobody
 }
 
 func openNotifier(cfg config.Hub, notice news.MailFunc, log *slog.Logger) (*news.Notifier, error) {

@@ -36,6 +36,18 @@ export async function demo(started) {
     quiet(page)
   })
 
+  await test('what came of a demo is told in French, too', async () => {
+    const other = await asPerson(page, { language: 'fr', base: at.base })
+    await open(other, '/')
+    await other.getByRole('button', { name: 'Ce qui en est sorti' }).click()
+    const text = await other.locator('[data-demo-summary]').innerText()
+    assert.match(text, /après le début de l’attaque/)
+    const { value } = await call(other, 'GET', '/v1/demo')
+    for (const s of [...value.summary.not_shown, ...value.summary.rows.flatMap((r) => [r.what.trim(), r.how])]) assert.ok(!text.includes(s), s)
+    quiet(other)
+    await other.context().close()
+  })
+
   await campaigns(page)
 
   const { value } = await call(page, 'GET', '/v1/tables/campaigns?sort=sources&desc=1&size=1')

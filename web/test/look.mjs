@@ -21,6 +21,9 @@ export async function everyPage(page) {
   return list
 }
 
+// hubSays is how sentences begin that the hub makes in English, and a page says in French.
+const hubSays = /^(failures at this owner|blocked for|witness(es)? |by policy|nothing is known of|many people share|somebody who belongs|the hub's|the root key|guesses within|failures within|sign (in|out)|take another|make (an?|ten) |change (the|a|device|user)|add user|import a list|hand in|open a case)\b|after the attack began|simulated time/im
+
 // asPerson opens a window with the session of another, in another look.
 export async function asPerson(page, look) {
   const context = await person(look)
@@ -67,8 +70,25 @@ export async function look({ admin }) {
       assert.equal(await page.locator('html').getAttribute('lang'), 'fr')
       const text = await page.locator('body').innerText()
       assert.doesNotMatch(text, /\b(Loading|Devices|Settings|Search|Filters|Sign out|Overview|Rows a page|Nothing matches)\b/, path)
+      assert.doesNotMatch(text, hubSays, path)
+      if (path === '/settings/policy') for (const s of (await call(page, 'GET', '/v1/policy')).value.settings) assert.ok(!text.includes(s.doc), `${s.key} is explained in English`)
     }
     quiet(page)
+    await page.context().close()
+  })
+
+  await test('in French a refusal is French, and what is the hub’s own English is marked so', async () => {
+    const page = await asPerson(admin, { language: 'fr' })
+    const refused = async (status, error) => {
+      await page.route('**/v1/policy', (r) => r.fulfill({ status, json: { error } }))
+      await open(page, '/settings/policy')
+      const alert = page.getByRole('alert')
+      const said = [(await alert.innerText()).replace(/\s+/g, ' '), await alert.locator('[lang="en"]').allInnerTexts()]
+      await page.unroute('**/v1/policy')
+      return said
+    }
+    assert.deepEqual(await refused(403, 'ada may not: it takes the role of admin'), ['Il faut le rôle d’administrateur, que ada n’a pas. Réessayer', []])
+    assert.deepEqual(await refused(409, 'the moon is full'), ['Ce n’est pas possible en l’état : the moon is full Réessayer', ['the moon is full']])
     await page.context().close()
   })
 

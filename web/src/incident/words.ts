@@ -3,6 +3,7 @@
 
 import type { Kind } from '../parts/State.svelte'
 import { lang, locale, words } from '../lib/lang.svelte'
+import { reason } from '../lib/reason'
 
 export const campaignStates = words({
   open: ['open', 'ouverte'],
@@ -138,6 +139,13 @@ export const holes = words({
   'log lines missing': ['log lines missing', 'lignes de journal manquantes'],
   'firewall or logging switched off': ['firewall or logging switched off', 'pare-feu ou journaux désactivés'],
 })
+
+// why says what the state of a device rests on: the hub lists kinds of evidence.
+export function why(a: { state: string; why?: string }): string {
+  const text = a.why ?? ''
+  if (a.state === 'unknown') return holes.or(text) === text ? reason(text).text : holes.or(text)
+  return a.state === 'confirmed' || a.state === 'suspected' ? text.split(', ').map((w) => evidence.or(w)).join(', ') : reason(text).text
+}
 
 export const protocols: Record<number, string> = { 6: 'TCP', 17: 'UDP' }
 

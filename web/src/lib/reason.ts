@@ -2,6 +2,7 @@
 // the reader's language, and the weight that some of them carry is taken apart.
 // What is not known stays as the hub said it.
 
+import { date, day, time } from './format'
 import { lang, locale } from './lang.svelte'
 
 export interface Reason {
@@ -17,7 +18,33 @@ const spans: Record<string, string> = { second: 'seconde', minute: 'minute', hou
 const span = (n: string, unit: string) => `${n} ${spans[unit] ?? unit}${Number(n) > 1 ? 's' : ''}`
 const names = (list: string) => list.replace(/ and (\d+) others?/, ' et $1 autres').replace(/ and /, ' et ').replace(/^(\d+) accounts?$/, '$1 comptes')
 
-const french: [RegExp, (...m: string[]) => string][] = [
+// A Sentence of the hub, and what it is in French.
+export type Sentence = [RegExp, (...m: string[]) => string]
+
+// inFrench says text by the first of the sentences that it is, if it is one.
+export function inFrench(list: Sentence[], text: string): string | undefined {
+  for (const [of, to] of list) {
+    const m = of.exec(text)
+    if (m) return to(...m.slice(1).map((s) => s ?? ''))
+  }
+  return undefined
+}
+
+// moment writes a time as the hub's sentences hold it, and decimal a number.
+export function moment(text: string): string {
+  const d = date(text)
+  return d ? `${day(d)} à ${time(d)}` : text
+}
+export const decimal = (x: string) => x.replace('.', ',')
+
+const key = (what: string) => (what === 'root' ? 'la racine du hub' : 'la clé de signature du hub')
+const onDay = (text: string) => day(date(text) ?? new Date(text))
+const mend = (how: string) => how.replace(/, then sign the request with (\d+) of the offline keys, then /, ', puis signez la demande avec $1 des clés hors ligne, puis ')
+
+const french: Sentence[] = [
+  [/^the hub's (signing key|root) ended (\S+): devices accept no new rules: (.*)$/, (what, at, how) => `${key(what)} a expiré le ${onDay(at)} : les appareils n’acceptent plus de nouvelles règles : ${mend(how)}`],
+  [/^the hub's (signing key|root) ends (\S+), then devices accept no new rules: (.*)$/, (what, at, how) => `${key(what)} expire le ${onDay(at)}, et les appareils n’accepteront plus de nouvelles règles : ${mend(how)}`],
+  [/^the root key lies on the hub: .*$/, () => 'la clé racine est sur le hub : qui lit son dossier peut signer pour lui à jamais, et chaque appareil devrait alors être inscrit de nouveau ; tocsin keys offline la met sur d’autres machines'],
   [/^a device of yours blocked it$/, () => 'un de vos appareils l’a bloquée'],
   [/^(\d+) guesses within 7 days on (\d+) devices?$/, (n, d) => `${n} essais en 7 jours sur ${where(d)}`],
   [/^(\d+) guesses within 7 days on (\d+) devices?, of a source that acts with others$/, (n, d) => `${n} essais en 7 jours sur ${where(d)}, d’une source qui agit avec d’autres`],
@@ -41,10 +68,10 @@ const french: [RegExp, (...m: string[]) => string][] = [
   [/^agrees with (\d+) members$/, (n) => `concorde avec ${n} membres`],
   [/^no two kinds of evidence join it to others$/, () => 'aucun couple d’indices ne la relie à d’autres'],
   [/^one attempt in all$/, () => 'une seule tentative en tout'],
-  [/^contacted by (\d+) of (\d+) compromised devices and (\d+) of (\d+) others \(p (.*)\)$/, (a, b, c, d, p) => `contactée par ${a} des ${b} appareils compromis et ${c} des ${d} autres (p ${p})`],
+  [/^contacted by (\d+) of (\d+) compromised devices and (\d+) of (\d+) others \(p (.*)\)$/, (a, b, c, d, p) => `contactée par ${a} des ${b} appareils compromis et ${c} des ${d} autres (p ${decimal(p)})`],
   [/^no first attack is known: that contacts came before it says nothing$/, () => 'aucune première attaque n’est connue : que les contacts la précèdent ne dit rien'],
-  [/^in contact before the first attack: (\d+) of (\d+) \(p (.*?)\)(.*)$/, (a, b, p, v) => `en contact avant la première attaque : ${a} sur ${b} (p ${p})${vote(v)}`],
-  [/^regularity (\S+) more than others \(p (.*?)\)(.*)$/, (r, p, v) => `régularité supérieure de ${r} à celle des autres (p ${p})${vote(v)}`],
+  [/^in contact before the first attack: (\d+) of (\d+) \(p (.*?)\)(.*)$/, (a, b, p, v) => `en contact avant la première attaque : ${a} sur ${b} (p ${decimal(p)})${vote(v)}`],
+  [/^regularity (\S+) more than others \(p (.*?)\)(.*)$/, (r, p, v) => `régularité supérieure de ${decimal(r)} à celle des autres (p ${decimal(p)})${vote(v)}`],
   [/^attacked by (\d+) sources, nobody was let in$/, (n) => `attaqué par ${n} sources, personne n’est entré`],
   [/^not attacked, and everything was seen$/, () => 'non attaqué, et tout a été vu'],
   [/^telemetry missing$/, () => 'télémétrie manquante'],
@@ -53,9 +80,9 @@ const french: [RegExp, (...m: string[]) => string][] = [
   [/^a part of it split off as (\S+)$/, (a) => `une partie s’en est détachée : ${a}`],
   [/^(\S+) acts apart from it now$/, (a) => `${a} agit à part désormais`],
   [/^(\S+) is welcome: an operator said so$/, (a) => `${a} est bienvenue : une personne l’a dit`],
-  [/^failures at (.*) rose beyond what people mistype, since (\S+): nobody is attributed yet$/s, (a, t) => `les échecs sur ${a} dépassent les fautes de frappe depuis ${t} : personne n’est encore attribué`],
-  [/^(\d+) sources act together, since (\S+)$/, (n, t) => `${n} sources agissent ensemble depuis ${t}`],
-  [/^nothing was seen of it since (\S+), dropped packets included$/, (t) => `plus rien n’en est vu depuis ${t}, paquets rejetés compris`],
+  [/^failures at (.*) rose beyond what people mistype, since (\S+): nobody is attributed yet$/s, (a, t) => `les échecs sur ${a} dépassent les fautes de frappe depuis le ${moment(t)} : personne n’est encore attribué`],
+  [/^(\d+) sources act together, since (\S+)$/, (n, t) => `${n} sources agissent ensemble depuis le ${moment(t)}`],
+  [/^nothing was seen of it since (\S+), dropped packets included$/, (t) => `plus rien n’en est vu depuis le ${moment(t)}, paquets rejetés compris`],
   [/^its sources still knock, and are dropped$/, () => 'ses sources frappent encore et sont rejetées'],
   [/^attempts go on$/, () => 'les tentatives continuent'],
   [/^its sources are back$/, () => 'ses sources sont revenues'],
@@ -76,12 +103,7 @@ function vote(v: string): string {
 }
 
 function say(text: string): string {
-  if (lang.now !== 'fr') return text
-  for (const [of, to] of french) {
-    const m = of.exec(text)
-    if (m) return to(...m.slice(1).map((s) => s ?? ''))
-  }
-  return text
+  return (lang.now === 'fr' && inFrench(french, text)) || text
 }
 
 export function reason(text: string): Reason {

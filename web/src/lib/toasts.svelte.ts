@@ -1,17 +1,17 @@
 // Short messages that need no answer, and how an error is told.
 
 import { Refused } from './api'
-import { words } from './lang.svelte'
+import { lang, words } from './lang.svelte'
+import { refusal, type Told } from './refusal'
 
 const t = words({
   silent: ['The hub does not answer. Look whether it runs, and try again.', 'Le hub ne répond pas. Vérifiez qu’il fonctionne, puis réessayez.'],
-  wait: ['{text} (in {s} {s#second|seconds})', '{text} (dans {s} {s#seconde|secondes})'],
-  broken: ['The console could not do that: {text}', 'La console n’a pas pu le faire : {text}'],
+  wait: ['(in {s} {s#second|seconds})', '(dans {s} {s#seconde|secondes})'],
+  broken: ['The console could not do that: {text}', 'La console n’a pas pu le faire :'],
 })
 
-export interface Toast {
+export interface Toast extends Told {
   id: number
-  text: string
   kind: 'good' | 'bad'
 }
 
@@ -23,21 +23,24 @@ export function drop(id: number) {
   if (i >= 0) toasts.splice(i, 1)
 }
 
-export function say(text: string, kind: Toast['kind'] = 'good') {
+export function say(what: string | Told, kind: Toast['kind'] = 'good') {
   const id = next++
-  toasts.push({ id, text, kind })
+  toasts.push({ ...(typeof what === 'string' ? { text: what } : what), id, kind })
   if (toasts.length > 4) toasts.shift()
   // Bad news stays until it is closed.
   if (kind === 'good') setTimeout(() => drop(id), 8000)
 }
 
-// told writes an error for people; the hub's own sentences are in English.
-export function told(e: unknown): string {
+// told writes an error for people.
+export function told(e: unknown): Told {
   if (e instanceof Refused) {
-    if (e.status === 0) return t('silent')
-    return e.after ? t('wait', { text: e.message, s: e.after }) : e.message
+    if (e.status === 0) return { text: t('silent') }
+    if (e.status === 1) return { text: e.message }
+    const r = refusal(e.message, e.status)
+    return e.after ? { ...r, text: r.english ? r.text : r.text + ' ' + t('wait', { s: e.after }) } : r
   }
-  return t('broken', { text: e instanceof Error ? e.message : String(e) })
+  const text = e instanceof Error ? e.message : String(e)
+  return lang.now === 'fr' ? { text: t('broken'), english: text } : { text: t('broken', { text }) }
 }
 
 // attempt does something and says what went wrong, if anything did.
