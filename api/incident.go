@@ -73,6 +73,9 @@ type Assessed struct {
 	Name  string         `json:"name,omitempty"`
 	Owner tocsin.OwnerID `json:"owner,omitempty"`
 	Why   tocsin.Reason  `json:"why,omitempty"`
+	// Likely is whether its own logs and files alone make it a compromised device: what
+	// the ranking of controllers is told.
+	Likely bool `json:"likely"`
 }
 
 // A Dismissal is a person's word that what was found on a device is harmless.

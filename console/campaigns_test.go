@@ -86,6 +86,22 @@ func TestACampaignOnThePage(t *testing.T) {
 	if targets.Total != c.Targets || targets.Rows[0].Attempts == 0 || targets.Rows[0].First == nil || targets.Rows[0].Sources == 0 {
 		t.Errorf("%d targets of %d, %+v", targets.Total, c.Targets, targets.Rows[0])
 	}
+	one := targets.Rows[0]
+	there := rows[console.Member](w, "members"+of+"&attributed=1&device="+string(one.Device))
+	if there.Total != one.Sources {
+		t.Errorf("%d sources at %s, counted %d", there.Total, one.Device, one.Sources)
+	}
+	n := uint64(0)
+	for _, s := range rows[console.Source](w, "sources"+of+"&device="+string(one.Device)).Rows {
+		n += s.Attempts
+	}
+	if n != one.Attempts {
+		t.Errorf("%d attempts at %s, counted %d", n, one.Device, one.Attempts)
+	}
+	active := rows[api.CampaignLine](w, "campaigns?active=1").Total
+	if all := rows[api.CampaignLine](w, "campaigns").Total; active+rows[api.CampaignLine](w, "campaigns?active=0").Total != all {
+		t.Errorf("%d of %d campaigns go on", active, all)
+	}
 	base := "/v1/campaigns/" + string(c.ID)
 	var g api.CampaignGraph
 	for _, most := range []int{10, 50, 2000} {
@@ -119,12 +135,12 @@ func TestACampaignOnThePage(t *testing.T) {
 	}
 	var networks []api.CampaignNetwork
 	w.get(base+"/networks", &networks)
-	n := 0
+	sum = 0
 	for _, one := range networks {
-		n += one.Sources
+		sum += uint64(one.Sources)
 	}
-	if n != c.Sources {
-		t.Errorf("%d sources by network", n)
+	if sum != uint64(c.Sources) {
+		t.Errorf("%d sources by network", sum)
 	}
 	var about api.About
 	w.get("/v1/about?address="+members.Rows[0].Source.Addr().String(), &about)

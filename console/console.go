@@ -104,6 +104,7 @@ type Part struct {
 	tried     snapshots[tocsin.CampaignID, []Target]
 	overviews snapshots[time.Duration, api.Overview]
 	beside    snapshots[tocsin.CampaignID, []tocsin.Member]
+	reached   snapshots[string, map[tocsin.DeviceID]bool]
 
 	telling telling
 	trying  sync.Mutex // one reads the whole log at a time

@@ -171,12 +171,30 @@ func (p *Part) deviceTable() table.View {
 			text("services", func(d *Device) string { return joined(d.Services) }),
 			yes("honeypot", func(d *Device) bool { return d.Honeypot }),
 			yes("suspect", func(d *Device) bool { return d.Suspect }),
+			yes("connected", func(d *Device) bool { return d.Connected && d.State != stateRevoked }),
+			yes("revoked", func(d *Device) bool { return d.State == stateRevoked }),
 			text("note", func(d *Device) string { return d.Note }),
 			text("labels", labelsOf),
 		},
-		Load: loading(p.allDevices),
+		Params: []string{"controller", "source"},
+		Load: func(ctx context.Context, q table.Query) ([]Device, error) {
+			list, err := p.allDevices(ctx)
+			if to := q.Where["controller"]; to != "" && err == nil {
+				var reached map[tocsin.DeviceID]bool
+				reached, err = p.reachedBy(ctx, to)
+				list = only(list, reached, deviceID)
+			}
+			if source := q.Where["source"]; source != "" && err == nil {
+				var tried map[tocsin.DeviceID]bool
+				tried, err = p.triedBy(source)
+				list = only(list, tried, deviceID)
+			}
+			return list, err
+		},
 	}
 }
+
+func deviceID(d *Device) tocsin.DeviceID { return d.ID }
 
 func labelsOf(d *Device) string {
 	var list []string
@@ -187,7 +205,8 @@ func labelsOf(d *Device) string {
 	return joined(list)
 }
 
-// A Source is one of the table of sources: of the last 24 h.
+// A Source is one of the table of sources: of the last 24 h, or what it did at one
+// device in a week.
 type Source struct {
 	Prefix   netip.Prefix      `json:"prefix"`
 	Attempts uint64            `json:"attempts"`
@@ -205,35 +224,38 @@ type Source struct {
 
 func (p *Part) allSources(ctx context.Context) ([]Source, error) {
 	return p.sources.get(func() ([]Source, error) {
-		rules, err := p.allRules(ctx)
-		if err != nil {
-			return nil, err
-		}
-		blocked := make(map[netip.Prefix]bool, len(rules))
-		for i := range rules {
-			if rules[i].Action == tocsin.Block.String() {
-				blocked[rules[i].Prefix] = true
-			}
-		}
-		members, err := p.memberships(ctx)
-		if err != nil {
-			return nil, err
-		}
 		var seen []overview.Source
 		p.with(func(l *overview.Ledger) { seen = l.Sources(p.deps.Now(), 24*time.Hour) })
 		list := make([]Source, len(seen))
 		for i, s := range seen {
-			n := p.hub.Network(s.Prefix.Addr())
 			list[i] = Source{
 				Prefix: s.Prefix, Attempts: s.Attempts, Dropped: s.Dropped, Devices: s.Devices, Owners: len(s.Owners), Services: s.Services,
-				First: s.First, Last: s.Last, Network: n.AS, Country: n.Country, Campaign: members[s.Prefix], Blocked: blocked[s.Prefix],
+				First: s.First, Last: s.Last,
 			}
+		}
+		if err := p.describe(ctx, list); err != nil {
+			return nil, err
 		}
 		slices.SortFunc(list, func(a, b Source) int {
 			return cmp.Or(cmp.Compare(b.Attempts, a.Attempts), a.Prefix.Compare(b.Prefix))
 		})
 		return list, nil
 	})
+}
+
+// describe adds what is known of each source, wherever it was seen.
+func (p *Part) describe(ctx context.Context, list []Source) error {
+	blocked, err := p.blockedSources(ctx)
+	if err != nil {
+		return err
+	}
+	members, err := p.memberships(ctx)
+	for i := range list {
+		s := &list[i]
+		n := p.hub.Network(s.Prefix.Addr())
+		s.Network, s.Country, s.Campaign, s.Blocked = n.AS, n.Country, members[s.Prefix], blocked[s.Prefix]
+	}
+	return err
 }
 
 func (p *Part) sourceTable() table.View {
@@ -252,6 +274,17 @@ func (p *Part) sourceTable() table.View {
 			words("campaign", func(s *Source) string { return string(s.Campaign) }),
 			yes("blocked", func(s *Source) bool { return s.Blocked }),
 		},
-		Load: loading(p.allSources),
+		Params: []string{"device", "from", "until"},
+		Load: func(ctx context.Context, q table.Query) (list []Source, err error) {
+			if id := tocsin.DeviceID(q.Where["device"]); id != "" {
+				list, err = p.sourcesAt(ctx, id)
+			} else {
+				list, err = p.allSources(ctx)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return seenBetween(list, q.Where["from"], q.Where["until"])
+		},
 	}
 }

@@ -79,6 +79,7 @@ func (p *Part) campaignTable() table.View {
 		Columns: []table.Column[api.CampaignLine]{
 			text("id", func(c *api.CampaignLine) string { return string(c.ID) }),
 			words("status", func(c *api.CampaignLine) string { return c.Status.String() }),
+			yes("active", func(c *api.CampaignLine) bool { return c.Status == tocsin.Open || c.Status == tocsin.Held }),
 			when("opened", func(c *api.CampaignLine) time.Time { return c.Opened }),
 			when("first", func(c *api.CampaignLine) time.Time { return c.First }),
 			when("last", func(c *api.CampaignLine) time.Time { return c.Last }),
@@ -130,7 +131,7 @@ func (p *Part) memberTable() table.View {
 			yes("blocked", func(m *Member) bool { return m.Blocked }),
 			text("reasons", func(m *Member) string { return joined(m.Reasons) }),
 		},
-		Params: []string{"campaign"},
+		Params: []string{"campaign", "device"},
 		Load: func(ctx context.Context, q table.Query) ([]Member, error) {
 			id := tocsin.CampaignID(q.Where["campaign"])
 			if id == "" {
@@ -156,6 +157,9 @@ func (p *Part) memberTable() table.View {
 			}
 			add(c.Sources, true)
 			add(beside, false)
+			if device := q.Where["device"]; device != "" {
+				list = p.membersAt(list, tocsin.DeviceID(device))
+			}
 			return list, err
 		},
 	}
@@ -341,17 +345,26 @@ func (p *Part) compromiseTable() table.View {
 			},
 			number("p", func(a *api.Assessed) float64 { return a.P }),
 			yes("covered", func(a *api.Assessed) bool { return a.Covered }),
+			yes("attacked", func(a *api.Assessed) bool { return a.Attacked() }),
+			yes("likely", func(a *api.Assessed) bool { return a.Likely }),
 			number("sources", func(a *api.Assessed) int { return a.Attack.Sources }),
 			number("attempts", func(a *api.Assessed) uint64 { return a.Attack.Attempts }),
 			when("first", func(a *api.Assessed) time.Time { return a.Attack.First }),
 			when("last", func(a *api.Assessed) time.Time { return a.Attack.Last }),
 			text("missing", func(a *api.Assessed) string { return missingOf(a.Missing) }),
+			words("hole", holeOf),
 			text("why", func(a *api.Assessed) string { return string(a.Why) }),
 		},
-		Load: loading(func(ctx context.Context) ([]api.Assessed, error) {
+		Params: []string{"controller"},
+		Load: func(ctx context.Context, q table.Query) ([]api.Assessed, error) {
 			c, err := p.compromiseNow(ctx)
-			return c.Devices, err
-		}),
+			to := q.Where["controller"]
+			if to == "" || err != nil {
+				return c.Devices, err
+			}
+			reached, err := p.reachedBy(ctx, to)
+			return only(c.Devices, reached, func(a *api.Assessed) tocsin.DeviceID { return a.Device }), err
+		},
 		Finish: func(_ context.Context, rows []api.Assessed) error {
 			for i := range rows { // ask about one device for those
 				rows[i].Ledger, rows[i].Closing = nil, nil
@@ -359,6 +372,14 @@ func (p *Part) compromiseTable() table.View {
 			return nil
 		},
 	}
+}
+
+// holeOf says why nothing is said about a device, as the sum counts it.
+func holeOf(a *api.Assessed) string {
+	if a.Covered || len(a.Missing) == 0 {
+		return ""
+	}
+	return a.Missing[0].Why.String()
 }
 
 func missingOf(list []compromise.Missing) string {

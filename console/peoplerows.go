@@ -23,6 +23,7 @@ func (p *Part) caseTable() table.View {
 			text("domain", func(c *api.CaseLine) string { return c.Domain }),
 			words("campaign", func(c *api.CaseLine) string { return string(c.Campaign) }),
 			yes("ready", func(c *api.CaseLine) bool { return c.Ready }),
+			yes("open", func(c *api.CaseLine) bool { return c.Closed.IsZero() }),
 			when("opened", func(c *api.CaseLine) time.Time { return c.Opened }),
 			when("sent", func(c *api.CaseLine) time.Time { return c.Clock.Sent }),
 			when("closed", func(c *api.CaseLine) time.Time { return c.Closed }),

@@ -68,7 +68,7 @@ func (p *Part) Compromise(ctx context.Context) (api.Compromise, error) {
 
 func (j judgement) show(a compromise.Assessment) api.Assessed {
 	d := j.ByID[a.Device]
-	return api.Assessed{Assessment: a, Name: d.Name, Owner: d.Owner, Why: a.Why()}
+	return api.Assessed{Assessment: a, Name: d.Name, Owner: d.Owner, Why: a.Why(), Likely: j.Likely[a.Device]}
 }
 
 // exported is what is kept from one bundle to the next.

@@ -27,6 +27,7 @@ type judgement struct {
 	Drops     map[tocsin.DeviceID]time.Time  // when it last told of dropped packets
 	Campaigns []tocsin.Campaign
 	Ranking   controller.Ranking
+	Likely    map[tocsin.DeviceID]bool // as the ranking is told
 	Assessed  []compromise.Assessment
 	Summary   compromise.Summary
 }
@@ -71,6 +72,10 @@ func (p *Part) judge(ctx context.Context) (judgement, error) {
 		contacts = append(contacts, known[i].Contacts...)
 	}
 	labels := compromise.Label(j.Period, facts, j.Campaigns)
+	j.Likely = make(map[tocsin.DeviceID]bool, len(labels))
+	for _, l := range labels {
+		j.Likely[l.Device] = l.Likely
+	}
 	j.Ranking = controller.Rank(controller.Input{
 		Devices: p.ranked(j, labels), Contacts: contacts, Allow: p.cfg.Vendor, Seed: seedOf(j.At),
 	})

@@ -1,6 +1,7 @@
 package overview
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -109,6 +110,26 @@ func (l *Ledger) Touches(list []netip.Prefix) (out []Touch) {
 			})
 		}
 	}
+	return out
+}
+
+// At returns what sources did at one device, as far as it is remembered.
+func (l *Ledger) At(id tocsin.DeviceID) (out []Touch) {
+	number, ok := l.names.numbers[id]
+	if !ok {
+		return nil
+	}
+	for p, x := range l.sources.all {
+		for _, t := range x.touches {
+			if t.device == number {
+				out = append(out, Touch{
+					Source: p, Device: id, Owner: l.names.devices[number].owner, Attempts: t.attempts, Services: l.names.of(t.services),
+					First: clock(int64(t.first)), Last: clock(int64(t.last)),
+				})
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Touch) int { return cmp.Or(cmp.Compare(b.Attempts, a.Attempts), a.Source.Compare(b.Source)) })
 	return out
 }
 
