@@ -14,6 +14,7 @@ export const routes: Route[] = [
   { path: '/devices/enrol', section: 'devices', load: () => import('./pages/devices/Enrol.svelte') },
   { path: '/devices/:id', section: 'devices', load: () => import('./pages/devices/One.svelte') },
   { path: '/controllers', section: 'controllers', load: () => import('./pages/controllers/List.svelte') },
+  { path: '/controllers/flows', section: 'controllers', load: () => import('./pages/controllers/Flows.svelte') },
   { path: '/controllers/:address/:port', section: 'controllers', load: () => import('./pages/controllers/One.svelte') },
   { path: '/cases', section: 'cases', load: () => import('./pages/cases/List.svelte') },
   { path: '/cases/:id', section: 'cases', load: () => import('./pages/cases/One.svelte') },

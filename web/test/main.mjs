@@ -4,6 +4,7 @@
 import { end, failed, start } from './lib.mjs'
 import { arrive } from './arrive.mjs'
 import { look } from './look.mjs'
+import { counts } from './counts.mjs'
 import { rules } from './rules.mjs'
 import { devices } from './devices.mjs'
 import { incident } from './incident.mjs'
@@ -13,7 +14,7 @@ import { endure } from './endure.mjs'
 import { fresh } from './fresh.mjs'
 
 const only = (process.env.ONLY ?? '').split(',').filter(Boolean) // for whoever mends one of them
-const parts = { rules, devices, incident, settings, endure, fresh, look, demo: () => demo(story) }
+const parts = { rules, devices, incident, counts, settings, endure, fresh, look, demo: () => demo(story) }
 
 await start()
 const people = await arrive()

@@ -149,6 +149,10 @@ export function why(a: { state: string; why?: string }): string {
 
 export const protocols: Record<number, string> = { 6: 'TCP', 17: 'UDP' }
 
+// destination names a candidate as tables are narrowed to it.
+export const destination = (c: { address: string; port: number; protocol?: number }) =>
+  `${c.address.includes(':') ? `[${c.address}]` : c.address}:${c.port}${c.protocol === 17 ? '/udp' : ''}`
+
 // languages that letters are written in.
 export const languageNames = words({ en: ['English', 'anglais'], fr: ['French', 'français'], de: ['German', 'allemand'] })
 

@@ -41,8 +41,28 @@ function fill(text: string, args?: Args): string {
   })
 }
 
+// A piece of a text; name is the argument that it counts, with the noun behind it.
+export interface Piece {
+  text: string
+  name?: string
+}
+
+// split cuts text where it counts, so that each number can be a link.
+function split(text: string, args: Args): Piece[] {
+  const pieces: Piece[] = []
+  let end = 0
+  for (const m of text.matchAll(/\{(\w+)\}(?:[ \u00a0]\{\1#[^}]*\})?/g)) {
+    if (m.index > end) pieces.push({ text: fill(text.slice(end, m.index), args) })
+    pieces.push({ text: fill(m[0], args), name: m[1] })
+    end = m.index + m[0].length
+  }
+  if (end < text.length) pieces.push({ text: fill(text.slice(end), args) })
+  return pieces
+}
+
 export interface Words<K extends string> {
   (key: K, args?: Args): string
+  pieces(key: K, args: Args): Piece[]
   // or returns the word for what the hub calls key, or key itself if there is none.
   or(key: string): string
 }
@@ -51,6 +71,7 @@ export interface Words<K extends string> {
 export function words<const W extends Record<string, Pair>>(w: W): Words<Extract<keyof W, string>> {
   const side = () => (lang.now === 'fr' ? 1 : 0)
   const t = (key: Extract<keyof W, string>, args?: Args) => fill(w[key][side()], args)
+  t.pieces = (key: Extract<keyof W, string>, args: Args) => split(w[key][side()], args)
   t.or = (key: string) => (Object.hasOwn(w, key) ? w[key][side()] : key)
   return t
 }
