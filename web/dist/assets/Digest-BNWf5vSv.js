@@ -1,0 +1,1 @@
+import{B as e,F as t,R as n,Z as r,b as i,dt as a,tt as o,u as s,ut as c}from"./Page-AL9JPPRx.js";var l=e(`<code class="wrap"> </code>`);function u(e,u){a(u,!0);let d=s(u,`whole`,3,!1);var f=l(),p=o(f,!0);r(e=>{i(f,`title`,`SHA-256 ${u.value??``}`),t(p,e)},[()=>d()?u.value:u.value.slice(0,12)]),n(e,f),c()}export{u as t};

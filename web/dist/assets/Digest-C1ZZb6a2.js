@@ -1,1 +1,0 @@
-import{L as e,P as t,X as n,et as r,lt as i,u as a,ut as o,y as s,z as c}from"./Page-L2lQVEoX.js";var l=c(`<code class="wrap"> </code>`);function u(c,u){o(u,!0);let d=a(u,`whole`,3,!1);var f=l(),p=r(f,!0);n(e=>{s(f,`title`,`SHA-256 ${u.value??``}`),t(p,e)},[()=>d()?u.value:u.value.slice(0,12)]),e(c,f),i()}export{u as t};

@@ -1,1 +1,0 @@
-import{c as e}from"./Page-L2lQVEoX.js";var t=e({notice:[`letter to an owner`,`lettre à un propriétaire`],bulletin:[`public bulletin`,`bulletin public`]});export{t};

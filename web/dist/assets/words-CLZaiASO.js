@@ -1,0 +1,1 @@
+import{c as e}from"./Page-AL9JPPRx.js";var t=e({notice:[`letter to an owner`,`lettre à un propriétaire`],bulletin:[`public bulletin`,`bulletin public`]});export{t};
