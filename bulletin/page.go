@@ -132,10 +132,10 @@ func (p *page) markdown() string {
 	return b.String()
 }
 
+var unquoting = strings.NewReplacer(string(opens), "", string(closes), "") // made once: it takes longer than a letter
+
 // bare takes the marks of quotes away.
-func bare(s string) string {
-	return strings.NewReplacer(string(opens), "", string(closes), "").Replace(s)
-}
+func bare(s string) string { return unquoting.Replace(s) }
 
 // code makes every quote a code span: what is in one is never markup.
 func code(s string) string {
@@ -165,20 +165,22 @@ const width = 76
 // rest. A blank that does not break (U+00A0) stays in its line.
 func wrap(text, first, rest string) string {
 	var b strings.Builder
-	line, length := first, utf8.RuneCountInString(first)
-	begun := false
+	b.WriteString(first)
+	length, begun := utf8.RuneCountInString(first), false
 	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\n' }) {
 		n := utf8.RuneCountInString(w)
 		if begun && length+1+n > width {
-			b.WriteString(line + "\n")
-			line, length, begun = rest, utf8.RuneCountInString(rest), false
+			b.WriteString("\n" + rest)
+			length, begun = utf8.RuneCountInString(rest), false
 		}
 		if begun {
-			line, length = line+" ", length+1
+			b.WriteByte(' ')
+			length++
 		}
-		line, length, begun = line+w, length+n, true
+		b.WriteString(w)
+		length, begun = length+n, true
 	}
-	b.WriteString(line + "\n")
+	b.WriteByte('\n')
 	return b.String()
 }
 
