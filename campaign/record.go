@@ -36,6 +36,77 @@ func (t *Tracker) Campaign(id tocsin.CampaignID, at time.Time) (tocsin.Campaign,
 	return tocsin.Campaign{}, false
 }
 
+// Outline returns the one with this id but for why each source belongs to it, which
+// for very many takes longer than the rest: [Tracker.Why] tells it of those that matter.
+func (t *Tracker) Outline(id tocsin.CampaignID, at time.Time) (tocsin.Campaign, bool) {
+	if c := t.find(id); c != nil {
+		return t.outline(c, at), true
+	}
+	return tocsin.Campaign{}, false
+}
+
+// Why returns why each of these sources belongs to a campaign, if it does.
+func (t *Tracker) Why(id tocsin.CampaignID, sources []netip.Prefix) [][]tocsin.Reason {
+	list := make([][]tocsin.Reason, len(sources))
+	if c := t.find(id); c != nil {
+		for i, p := range sources {
+			list[i] = t.why(c, p)
+		}
+	}
+	return list
+}
+
+func (t *Tracker) why(c *campaign, source netip.Prefix) []tocsin.Reason {
+	if key, ok := sourceKey(source); ok && c.members[key] != nil {
+		return t.reasons(c.members[key])
+	}
+	return nil
+}
+
+// A Summary is a campaign with counts instead of what they count.
+type Summary struct {
+	tocsin.Campaign // without sources, targets, accounts and timeline
+	Members         int
+	Devices         int // that its sources tried
+}
+
+// Summaries returns all that are remembered in short, the newest first.
+func (t *Tracker) Summaries(at time.Time) []Summary {
+	list := make([]Summary, 0, len(t.campaigns))
+	for _, c := range slices.Backward(t.campaigns) {
+		s := Summary{Campaign: t.brief(c, at), Members: len(c.members)}
+		for n := range c.targets {
+			if _, known := t.names.devices[n]; known {
+				s.Devices++
+			}
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// Memberships returns which campaign each source belongs to, of several the newest.
+func (t *Tracker) Memberships() map[netip.Prefix]tocsin.CampaignID {
+	of := make(map[netip.Prefix]tocsin.CampaignID, len(t.members))
+	for _, c := range t.campaigns {
+		for key := range c.members {
+			of[window.Prefix(key)] = c.id
+		}
+	}
+	return of
+}
+
+// Belongs returns the campaigns that a source belongs to, the newest first.
+func (t *Tracker) Belongs(source netip.Prefix) (list []tocsin.CampaignID) {
+	key, ok := sourceKey(source)
+	for _, c := range slices.Backward(t.campaigns) {
+		if ok && c.members[key] != nil {
+			list = append(list, c.id)
+		}
+	}
+	return list
+}
+
 func (t *Tracker) find(id tocsin.CampaignID) *campaign {
 	for _, c := range t.campaigns {
 		if c.id == id {
@@ -46,14 +117,33 @@ func (t *Tracker) find(id tocsin.CampaignID) *campaign {
 }
 
 func (t *Tracker) record(c *campaign, at time.Time) tocsin.Campaign {
+	r := t.outline(c, at)
+	for i := range r.Sources {
+		r.Sources[i].Reasons = t.why(c, r.Sources[i].Source)
+	}
+	return r
+}
+
+// outline is a campaign but for why each source belongs to it.
+func (t *Tracker) outline(c *campaign, at time.Time) tocsin.Campaign {
+	r := t.brief(c, at)
+	r.Targets, r.Accounts, r.Timeline = t.names.deviceNames(c.targets), t.tags(c.accounts), slices.Clone(c.marks)
+	for _, key := range slices.Sorted(maps.Keys(c.members)) {
+		r.Sources = append(r.Sources, t.member(key, c.members[key]))
+	}
+	slices.SortFunc(r.Sources, byPrefix)
+	return r
+}
+
+// brief is a campaign but for its lists.
+func (t *Tracker) brief(c *campaign, at time.Time) tocsin.Campaign {
 	if c.live() {
 		t.measure(c)
 	}
 	r := tocsin.Campaign{
 		ID: c.id, Status: c.status, Into: c.into, Opened: clock(c.opened), First: clock(c.first),
 		Last: clock(max(c.attempt, c.drop)), Ended: clock(c.ended), Size: c.size,
-		Attempts: c.attempts, Dropped: c.dropped, Shared: c.shared,
-		Targets: t.names.deviceNames(c.targets), Accounts: t.tags(c.accounts), Timeline: slices.Clone(c.marks),
+		Attempts: c.attempts, Dropped: c.dropped, Shared: c.shared, Confidence: t.confidence(c),
 	}
 	seen := max(c.attempt, c.drop)
 	if now := max(seconds(at), t.now); c.live() && now-min(seen, now) >= span(t.policy.Silence) {
@@ -63,28 +153,26 @@ func (t *Tracker) record(c *campaign, at time.Time) tocsin.Campaign {
 		r.Services = append(r.Services, t.names.services[n])
 	}
 	slices.Sort(r.Services)
-	for _, key := range slices.Sorted(maps.Keys(c.members)) {
-		r.Sources = append(r.Sources, t.member(key, c.members[key]))
-	}
-	slices.SortFunc(r.Sources, byPrefix)
-	r.Confidence = confidence(r.Sources)
 	return r
 }
 
 func byPrefix(a, b tocsin.Member) int { return a.Source.Compare(b.Source) }
 
 // confidence is that of the member in the middle.
-func confidence(list []tocsin.Member) float64 {
-	if len(list) == 0 {
+func (t *Tracker) confidence(c *campaign) float64 {
+	if len(c.members) == 0 {
 		return 0
 	}
-	all := make([]float64, len(list))
-	for i, m := range list {
-		all[i] = m.Confidence
+	all := make([]int32, 0, len(c.members))
+	for _, m := range c.members {
+		all = append(all, m.total)
 	}
 	slices.Sort(all)
-	return all[len(all)/2]
+	return t.sure(all[len(all)/2])
 }
+
+// sure is how sure evidence makes, to three digits.
+func (t *Tracker) sure(total int32) float64 { return math.Round(t.posterior(total)*1000) / 1000 }
 
 // tags returns the accounts that were tried, the most tried first.
 func (t *Tracker) tags(count map[uint32]uint32) []tocsin.AccountTag {
@@ -104,7 +192,7 @@ func (t *Tracker) tags(count map[uint32]uint32) []tocsin.AccountTag {
 func (t *Tracker) member(key uint64, m *member) tocsin.Member {
 	return tocsin.Member{
 		Source: window.Prefix(key), First: clock(m.first), Last: clock(m.last), Attempts: m.attempts, Devices: m.devices,
-		Confidence: math.Round(t.posterior(m.total)*1000) / 1000, Reasons: t.reasons(m),
+		Confidence: t.sure(m.total),
 	}
 }
 

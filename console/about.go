@@ -100,22 +100,11 @@ func (p *Part) explain(ctx context.Context, about *api.About, owners []tocsin.Ow
 
 // attribute adds the campaigns, the candidate and the cases that name the address.
 func (p *Part) attribute(ctx context.Context, about *api.About) error {
-	campaigns, err := p.allCampaigns(ctx)
+	campaigns, err := p.hub.MembershipsOf(ctx, about.Prefix, mostBeside)
 	if err != nil {
 		return err
 	}
-	for _, c := range campaigns {
-		if m, ok := memberOf(c.Sources, about.Prefix); ok {
-			about.Campaigns = append(about.Campaigns, api.Membership{ID: c.ID, Why: append([]tocsin.Reason{}, m.Reasons...), Attributed: true})
-		}
-	}
-	beside, why, err := p.hub.Beside(ctx, about.Prefix, mostBeside)
-	if err != nil {
-		return err
-	}
-	for _, id := range beside {
-		about.Campaigns = append(about.Campaigns, api.Membership{ID: id, Why: append([]tocsin.Reason{}, why...)})
-	}
+	about.Campaigns = append(about.Campaigns, campaigns...)
 	ranking, err := p.rankingNow(ctx)
 	if err != nil {
 		return err
@@ -133,15 +122,6 @@ func (p *Part) attribute(ctx context.Context, about *api.About) error {
 		}
 	}
 	return err
-}
-
-func memberOf(list []tocsin.Member, source netip.Prefix) (tocsin.Member, bool) {
-	for _, m := range list {
-		if m.Source == source {
-			return m, true
-		}
-	}
-	return tocsin.Member{}, false
 }
 
 // Notifications implements [api.Console].

@@ -31,7 +31,7 @@ func (p *Part) CampaignGraph(ctx context.Context, id tocsin.CampaignID, most int
 	if err != nil {
 		return g, err
 	}
-	blocked, err := p.blockedSources(ctx)
+	rules, err := p.allRules(ctx)
 	if err != nil {
 		return g, err
 	}
@@ -46,7 +46,7 @@ func (p *Part) CampaignGraph(ctx context.Context, id tocsin.CampaignID, most int
 	shown := map[string]bool{}
 	for _, m := range sources {
 		n := api.Node{ID: sourceNode(m.Source), Kind: "source", Label: addressOf(m.Source), Weight: float64(m.Attempts)}
-		if blocked[m.Source] {
+		if blocked(rules, m.Source) {
 			n.State = "blocked"
 		}
 		shown[n.ID] = true

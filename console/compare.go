@@ -85,9 +85,8 @@ func (p *Part) compare(ctx context.Context, s seen) error {
 	campaigns, e := p.allCampaigns(ctx)
 	err = errors.Join(err, e)
 	list = make([]news, len(campaigns))
-	for i, c := range campaigns {
-		line := api.CampaignLineOf(c)
-		list[i] = news{string(c.ID), asJSON(line), line}
+	for i, line := range campaigns {
+		list[i] = news{string(line.ID), asJSON(line), line}
 	}
 	note(s.changes("campaign", list, tell("campaign")), "campaigns", "members", "targets")
 	if p.incident != nil {

@@ -46,9 +46,12 @@ type Hub interface {
 	Lagging(grace time.Duration) map[tocsin.DeviceID]bool
 	PassesOf(ctx context.Context, owner tocsin.OwnerID) ([]api.Pass, error)
 	Owners() []tocsin.OwnerID
-	Campaigns(ctx context.Context) ([]tocsin.Campaign, error)
+	CampaignLines(ctx context.Context) ([]api.CampaignLine, error)
+	CampaignOutline(ctx context.Context, id tocsin.CampaignID) (tocsin.Campaign, error)
+	CampaignReasons(ctx context.Context, id tocsin.CampaignID, sources []netip.Prefix) ([][]tocsin.Reason, error)
+	Memberships(ctx context.Context) (map[netip.Prefix]tocsin.CampaignID, error)
+	MembershipsOf(ctx context.Context, source netip.Prefix, beside int) ([]api.Membership, error)
 	Unattributed(ctx context.Context, id tocsin.CampaignID) ([]tocsin.Member, error)
-	Beside(ctx context.Context, source netip.Prefix, most int) ([]tocsin.CampaignID, []tocsin.Reason, error)
 	Network(a netip.Addr) nettable.Network
 	Warnings() []string
 	FleetConfig() fleet.Config
@@ -95,7 +98,8 @@ type Part struct {
 
 	rules     snapshot[[]Rule]
 	devices   snapshot[[]Device]
-	campaigns snapshot[[]tocsin.Campaign]
+	campaigns snapshot[[]api.CampaignLine]
+	members   snapshot[map[netip.Prefix]tocsin.CampaignID]
 	judged    snapshot[api.Compromise]
 	ranking   snapshot[api.Ranking]
 	cases     snapshot[[]api.CaseLine]
@@ -103,6 +107,7 @@ type Part struct {
 	nows      snapshot[api.Now]
 	tried     snapshots[tocsin.CampaignID, []Target]
 	overviews snapshots[time.Duration, api.Overview]
+	outlines  snapshots[tocsin.CampaignID, tocsin.Campaign]
 	beside    snapshots[tocsin.CampaignID, []tocsin.Member]
 	reached   snapshots[string, map[tocsin.DeviceID]bool]
 

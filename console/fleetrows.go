@@ -49,16 +49,9 @@ func (p *Part) allRules(ctx context.Context) ([]Rule, error) {
 	})
 }
 
-// memberships returns which campaign each source is a member of, the newest first.
+// memberships returns which campaign each source is a member of, of several the newest.
 func (p *Part) memberships(ctx context.Context) (map[netip.Prefix]tocsin.CampaignID, error) {
-	all, err := p.allCampaigns(ctx)
-	of := map[netip.Prefix]tocsin.CampaignID{}
-	for _, c := range slices.Backward(all) {
-		for _, m := range c.Sources {
-			of[m.Source] = c.ID
-		}
-	}
-	return of, err
+	return p.members.get(func() (map[netip.Prefix]tocsin.CampaignID, error) { return p.hub.Memberships(ctx) })
 }
 
 func (p *Part) ruleTable() table.View {
@@ -229,7 +222,7 @@ func (p *Part) allSources(ctx context.Context) ([]Source, error) {
 		list := make([]Source, len(seen))
 		for i, s := range seen {
 			list[i] = Source{
-				Prefix: s.Prefix, Attempts: s.Attempts, Dropped: s.Dropped, Devices: s.Devices, Owners: len(s.Owners), Services: s.Services,
+				Prefix: s.Prefix, Attempts: s.Attempts, Dropped: s.Dropped, Devices: s.Devices, Owners: s.Shared, Services: s.Services,
 				First: s.First, Last: s.Last,
 			}
 		}
@@ -245,7 +238,7 @@ func (p *Part) allSources(ctx context.Context) ([]Source, error) {
 
 // describe adds what is known of each source, wherever it was seen.
 func (p *Part) describe(ctx context.Context, list []Source) error {
-	blocked, err := p.blockedSources(ctx)
+	rules, err := p.allRules(ctx)
 	if err != nil {
 		return err
 	}
@@ -253,7 +246,7 @@ func (p *Part) describe(ctx context.Context, list []Source) error {
 	for i := range list {
 		s := &list[i]
 		n := p.hub.Network(s.Prefix.Addr())
-		s.Network, s.Country, s.Campaign, s.Blocked = n.AS, n.Country, members[s.Prefix], blocked[s.Prefix]
+		s.Network, s.Country, s.Campaign, s.Blocked = n.AS, n.Country, members[s.Prefix], blocked(rules, s.Prefix)
 	}
 	return err
 }

@@ -13,27 +13,17 @@ import (
 	"github.com/tocsin-io/tocsin/compromise"
 	"github.com/tocsin-io/tocsin/controller"
 	"github.com/tocsin-io/tocsin/overview"
-	"github.com/tocsin-io/tocsin/store"
 	"github.com/tocsin-io/tocsin/table"
 	"github.com/tocsin-io/tocsin/takedown"
 )
 
-func (p *Part) allCampaigns(ctx context.Context) ([]tocsin.Campaign, error) {
-	return p.campaigns.get(func() ([]tocsin.Campaign, error) { return p.hub.Campaigns(ctx) })
+func (p *Part) allCampaigns(ctx context.Context) ([]api.CampaignLine, error) {
+	return p.campaigns.get(func() ([]api.CampaignLine, error) { return p.hub.CampaignLines(ctx) })
 }
 
-// campaign returns one, or [store.ErrNotFound].
+// campaign returns one but for why each source belongs to it, or [store.ErrNotFound].
 func (p *Part) campaign(ctx context.Context, id tocsin.CampaignID) (tocsin.Campaign, error) {
-	all, err := p.allCampaigns(ctx)
-	for _, c := range all {
-		if c.ID == id {
-			return c, err
-		}
-	}
-	if err == nil {
-		err = store.ErrNotFound
-	}
-	return tocsin.Campaign{}, err
+	return p.outlines.of(id).get(func() (tocsin.Campaign, error) { return p.hub.CampaignOutline(ctx, id) })
 }
 
 func (p *Part) allCases(ctx context.Context) ([]api.CaseLine, error) {
@@ -93,14 +83,7 @@ func (p *Part) campaignTable() table.View {
 			{Name: "service", Text: func(c *api.CampaignLine) string { return joined(c.Services) }},
 			words("into", func(c *api.CampaignLine) string { return string(c.Into) }),
 		},
-		Load: loading(func(ctx context.Context) ([]api.CampaignLine, error) {
-			all, err := p.allCampaigns(ctx)
-			list := make([]api.CampaignLine, 0, len(all))
-			for _, c := range all {
-				list = append(list, api.CampaignLineOf(c))
-			}
-			return list, err
-		}),
+		Load: loading(p.allCampaigns),
 	}
 }
 
@@ -114,6 +97,7 @@ type Member struct {
 	Network    uint32 `json:"network"`
 	Country    string `json:"country"`
 	Blocked    bool   `json:"blocked"`
+	of         tocsin.CampaignID
 }
 
 func (p *Part) memberTable() table.View {
@@ -146,13 +130,12 @@ func (p *Part) memberTable() table.View {
 			if err != nil {
 				return nil, err
 			}
-			blocked, err := p.blockedSources(ctx)
-			var list []Member
+			rules, err := p.allRules(ctx)
+			list := make([]Member, 0, len(c.Sources)+len(beside))
 			add := func(members []tocsin.Member, attributed bool) {
 				for _, m := range members {
 					n := p.hub.Network(m.Source.Addr())
-					m.Reasons = append([]tocsin.Reason{}, m.Reasons...)
-					list = append(list, Member{m, attributed, n.AS, n.Country, blocked[m.Source]})
+					list = append(list, Member{m, attributed, n.AS, n.Country, blocked(rules, m.Source), id})
 				}
 			}
 			add(c.Sources, true)
@@ -162,19 +145,42 @@ func (p *Part) memberTable() table.View {
 			}
 			return list, err
 		},
+		Finish: p.addReasons,
 	}
 }
 
-// blockedSources returns the prefixes that a block in force names.
-func (p *Part) blockedSources(ctx context.Context) (map[netip.Prefix]bool, error) {
-	rules, err := p.allRules(ctx)
-	blocked := make(map[netip.Prefix]bool, len(rules))
-	for i := range rules {
+// addReasons tells of sources of one campaign why they belong to it: what is only
+// active beside it brings its own.
+func (p *Part) addReasons(ctx context.Context, rows []Member) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	sources := make([]netip.Prefix, len(rows))
+	for i := range rows {
+		sources[i] = rows[i].Source
+	}
+	why, err := p.hub.CampaignReasons(ctx, rows[0].of, sources)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if m := &rows[i]; m.Attributed {
+			m.Reasons = why[i]
+		}
+		rows[i].Reasons = append([]tocsin.Reason{}, rows[i].Reasons...)
+	}
+	return nil
+}
+
+// blocked reports whether one of the rules, which are by prefix, blocks a prefix.
+func blocked(rules []Rule, p netip.Prefix) bool {
+	i, found := slices.BinarySearchFunc(rules, p, func(r Rule, p netip.Prefix) int { return r.Prefix.Compare(p) })
+	for ; found && i < len(rules) && rules[i].Prefix == p; i++ {
 		if rules[i].Action == tocsin.Block.String() {
-			blocked[rules[i].Prefix] = true
+			return true
 		}
 	}
-	return blocked, err
+	return false
 }
 
 // A Target is one of the table of a campaign's devices.
@@ -242,23 +248,11 @@ func (p *Part) countTargets(ctx context.Context, c tocsin.Campaign) ([]Target, e
 		}
 		at[id] = &list[i]
 	}
-	for _, touch := range p.touches(sourcesOf(c.Sources)) {
-		t := at[touch.Device]
-		if t == nil {
-			continue
-		}
-		t.Attempts += uint64(touch.Attempts)
-		t.Sources++
-		for _, s := range touch.Services {
-			if !slices.Contains(t.Services, s) {
-				t.Services = append(t.Services, s)
-			}
-		}
-		if t.First == nil || touch.First.Before(*t.First) {
-			t.First = &touch.First
-		}
-		if t.Last == nil || touch.Last.After(*t.Last) {
-			t.Last = &touch.Last
+	var tried []overview.Tried
+	p.with(func(l *overview.Ledger) { tried = l.Tried(sourcesOf(c.Sources)) })
+	for i := range tried {
+		if d, t := &tried[i], at[tried[i].Device]; t != nil {
+			t.Attempts, t.Sources, t.Services, t.First, t.Last = d.Attempts, d.Sources, d.Services, &d.First, &d.Last
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Target) int { return cmp.Compare(b.Attempts, a.Attempts) })

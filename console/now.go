@@ -39,8 +39,7 @@ func (p *Part) overview(ctx context.Context, span time.Duration) (o api.Overview
 		return o, err
 	}
 	if i := newest(campaigns); i >= 0 {
-		line := api.CampaignLineOf(campaigns[i])
-		o.Campaign = &line
+		o.Campaign = &campaigns[i]
 	}
 	o.Attention, err = p.attention(ctx)
 	return o, err
@@ -49,14 +48,14 @@ func (p *Part) overview(ctx context.Context, span time.Duration) (o api.Overview
 // newest returns which of the campaigns, newest first, people are told of first: one
 // that goes on before one that ended, and one that tells who acts together before one
 // that is a rise in numbers only. It is -1 if there is none.
-func newest(list []tocsin.Campaign) int {
+func newest(list []api.CampaignLine) int {
 	best, most := -1, -1
 	for i := range list {
 		tells := 0
 		if list[i].Status == tocsin.Open || list[i].Status == tocsin.Held {
 			tells += 2
 		}
-		if len(list[i].Sources) > 0 {
+		if list[i].Sources > 0 {
 			tells++
 		}
 		if tells > most {

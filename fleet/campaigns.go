@@ -45,6 +45,29 @@ func (f *Fleet) Campaign(id tocsin.CampaignID, at time.Time) (tocsin.Campaign, b
 	return f.track.Campaign(id, at)
 }
 
+// CampaignOutline returns the one with this id but for why each source belongs to it,
+// which [Fleet.CampaignReasons] tells.
+func (f *Fleet) CampaignOutline(id tocsin.CampaignID, at time.Time) (tocsin.Campaign, bool) {
+	return f.track.Outline(id, at)
+}
+
+// CampaignReasons returns why each of these sources belongs to a campaign, if it does.
+func (f *Fleet) CampaignReasons(id tocsin.CampaignID, sources []netip.Prefix) [][]tocsin.Reason {
+	return f.track.Why(id, sources)
+}
+
+// CampaignSummaries returns all campaigns that are remembered in short, the newest
+// first.
+func (f *Fleet) CampaignSummaries(at time.Time) []campaign.Summary { return f.track.Summaries(at) }
+
+// Memberships returns which campaign each source belongs to, those that ended
+// included; of several the newest.
+func (f *Fleet) Memberships() map[netip.Prefix]tocsin.CampaignID { return f.track.Memberships() }
+
+// Belongs returns the campaigns that a source belongs to, those that ended included;
+// the newest first.
+func (f *Fleet) Belongs(source netip.Prefix) []tocsin.CampaignID { return f.track.Belongs(source) }
+
 // CampaignOf returns the campaign that a source is a member of, if it has not
 // ended.
 func (f *Fleet) CampaignOf(source netip.Prefix) (tocsin.CampaignID, bool) { return f.track.Of(source) }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/tocsin-io/tocsin"
 	"github.com/tocsin-io/tocsin/api"
+	"github.com/tocsin-io/tocsin/campaign"
+	"github.com/tocsin-io/tocsin/store"
 )
 
 // Campaigns returns what is known of sources that act together, the newest first.
@@ -15,11 +17,66 @@ func (h *Hub) Campaigns(ctx context.Context) (list []tocsin.Campaign, err error)
 	return list, err
 }
 
-// Beside returns the campaigns that a source was active beside and belongs to none
-// of, the newest first, and why it belongs to none.
-func (h *Hub) Beside(ctx context.Context, source netip.Prefix, most int) (list []tocsin.CampaignID, why []tocsin.Reason, err error) {
-	err = h.decider.ask(ctx, func(time.Time) { list, why = h.decider.mind.Beside(source, most) })
-	return list, why, err
+// Campaign returns one, or [store.ErrNotFound].
+func (h *Hub) Campaign(ctx context.Context, id tocsin.CampaignID) (tocsin.Campaign, error) {
+	return h.campaign(ctx, func(now time.Time) (tocsin.Campaign, bool) { return h.decider.mind.Campaign(id, now) })
+}
+
+// CampaignOutline returns one but for why each source belongs to it, or
+// [store.ErrNotFound]: of very many that keeps the loop for long.
+func (h *Hub) CampaignOutline(ctx context.Context, id tocsin.CampaignID) (tocsin.Campaign, error) {
+	return h.campaign(ctx, func(now time.Time) (tocsin.Campaign, bool) { return h.decider.mind.CampaignOutline(id, now) })
+}
+
+func (h *Hub) campaign(ctx context.Context, find func(now time.Time) (tocsin.Campaign, bool)) (c tocsin.Campaign, err error) {
+	known := false
+	err = h.decider.ask(ctx, func(now time.Time) { c, known = find(now) })
+	if err == nil && !known {
+		err = store.ErrNotFound
+	}
+	return c, err
+}
+
+// CampaignReasons returns why each of these sources belongs to a campaign, if it does.
+func (h *Hub) CampaignReasons(ctx context.Context, id tocsin.CampaignID, sources []netip.Prefix) (list [][]tocsin.Reason, err error) {
+	err = h.decider.ask(ctx, func(time.Time) { list = h.decider.mind.CampaignReasons(id, sources) })
+	return list, err
+}
+
+// CampaignLines returns what is known of campaigns in short, the newest first.
+func (h *Hub) CampaignLines(ctx context.Context) ([]api.CampaignLine, error) {
+	var all []campaign.Summary
+	err := h.decider.ask(ctx, func(now time.Time) { all = h.decider.mind.CampaignSummaries(now) })
+	list := make([]api.CampaignLine, len(all))
+	for i, s := range all {
+		list[i] = api.CampaignLineOf(s.Campaign)
+		list[i].Sources, list[i].Targets = s.Members, s.Devices
+	}
+	return list, err
+}
+
+// Memberships returns which campaign each source belongs to, those that ended
+// included; of several the newest.
+func (h *Hub) Memberships(ctx context.Context) (of map[netip.Prefix]tocsin.CampaignID, err error) {
+	err = h.decider.ask(ctx, func(time.Time) { of = h.decider.mind.Memberships() })
+	return of, err
+}
+
+// MembershipsOf returns the campaigns that a source belongs to, and after them at most
+// so many that it was active beside; the newest first, and why.
+func (h *Hub) MembershipsOf(ctx context.Context, source netip.Prefix, beside int) (list []api.Membership, err error) {
+	err = h.decider.ask(ctx, func(time.Time) {
+		mind := h.decider.mind
+		for _, id := range mind.Belongs(source) {
+			why := mind.CampaignReasons(id, []netip.Prefix{source})[0]
+			list = append(list, api.Membership{ID: id, Why: append([]tocsin.Reason{}, why...), Attributed: true})
+		}
+		ids, why := mind.Beside(source, beside)
+		for _, id := range ids {
+			list = append(list, api.Membership{ID: id, Why: append([]tocsin.Reason{}, why...)})
+		}
+	})
+	return list, err
 }
 
 // Unattributed returns sources that were active beside a campaign and that nothing

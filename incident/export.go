@@ -16,7 +16,6 @@ import (
 	"github.com/tocsin-io/tocsin/compromise"
 	"github.com/tocsin-io/tocsin/dossier"
 	"github.com/tocsin-io/tocsin/stix"
-	"github.com/tocsin-io/tocsin/store"
 	"github.com/tocsin-io/tocsin/takedown"
 )
 
@@ -27,17 +26,12 @@ func (p *Part) Campaigns(ctx context.Context) ([]tocsin.Campaign, error) {
 
 // Campaign returns one, and the sources active beside it that nothing joins to it.
 func (p *Part) Campaign(ctx context.Context, id tocsin.CampaignID) (api.CampaignPage, error) {
-	all, err := p.deps.Fleet.Campaigns(ctx)
+	c, err := p.deps.Fleet.Campaign(ctx, id)
 	if err != nil {
 		return api.CampaignPage{}, err
 	}
-	for _, c := range all {
-		if c.ID == id {
-			others, err := p.deps.Fleet.Unattributed(ctx, id)
-			return api.CampaignPage{Campaign: c, Unattributed: others}, err
-		}
-	}
-	return api.CampaignPage{}, store.ErrNotFound
+	others, err := p.deps.Fleet.Unattributed(ctx, id)
+	return api.CampaignPage{Campaign: c, Unattributed: others}, err
 }
 
 // Ranking returns every candidate for a controller, best first, and the cases worth

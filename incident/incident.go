@@ -72,6 +72,8 @@ type Store interface {
 type Fleet interface {
 	// Campaigns returns all that are remembered, the newest first.
 	Campaigns(ctx context.Context) ([]tocsin.Campaign, error)
+	// Campaign returns one, or [store.ErrNotFound].
+	Campaign(ctx context.Context, id tocsin.CampaignID) (tocsin.Campaign, error)
 	// Unattributed returns sources active beside a campaign that nothing joins to it.
 	Unattributed(ctx context.Context, id tocsin.CampaignID) ([]tocsin.Member, error)
 	// Blocked reports whether the devices of an owner drop what comes from a.

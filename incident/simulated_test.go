@@ -92,6 +92,14 @@ func (s *simulated) Campaigns(context.Context) ([]tocsin.Campaign, error) {
 	return s.mind.Campaigns(s.now), nil
 }
 
+func (s *simulated) Campaign(_ context.Context, id tocsin.CampaignID) (tocsin.Campaign, error) {
+	c, ok := s.mind.Campaign(id, s.now)
+	if !ok {
+		return c, store.ErrNotFound
+	}
+	return c, nil
+}
+
 func (s *simulated) Unattributed(_ context.Context, id tocsin.CampaignID) ([]tocsin.Member, error) {
 	return s.mind.Unattributed(id), nil
 }

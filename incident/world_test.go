@@ -79,11 +79,21 @@ func (w *world) must(err error) {
 	}
 }
 
-// Campaigns, Unattributed and Blocked are what a hub says.
+// Campaigns, Campaign, Unattributed and Blocked are what a hub says.
 func (w *world) Campaigns(context.Context) ([]tocsin.Campaign, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.camps, nil
+}
+
+func (w *world) Campaign(ctx context.Context, id tocsin.CampaignID) (tocsin.Campaign, error) {
+	all, err := w.Campaigns(ctx)
+	for _, c := range all {
+		if c.ID == id {
+			return c, err
+		}
+	}
+	return tocsin.Campaign{}, store.ErrNotFound
 }
 
 func (w *world) Unattributed(context.Context, tocsin.CampaignID) ([]tocsin.Member, error) {

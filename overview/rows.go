@@ -18,9 +18,10 @@ type Source struct {
 	Successes uint32
 	Probes    uint64
 	Devices   int
-	Owners    []tocsin.OwnerID
+	Shared    int              // how many owners those devices have
+	Owners    []tocsin.OwnerID // who; of one source only
 	Services  []tocsin.Service
-	Accounts  []tocsin.AccountTag
+	Accounts  []tocsin.AccountTag // of one source only
 	First     time.Time
 	Last      time.Time
 	LastHit   time.Time // when a device last dropped packets of it; zero is never
@@ -29,7 +30,7 @@ type Source struct {
 // Sources returns who did something in a span up to now, in no order.
 func (l *Ledger) Sources(now time.Time, span time.Duration) []Source {
 	first := minuteOf(now) - int64(span/time.Minute) + 1
-	var list []Source
+	list := make([]Source, 0, len(l.sources.all))
 	for p, x := range l.sources.all {
 		if x.last/60 >= first {
 			list = append(list, l.row(p, x, first))
@@ -44,13 +45,20 @@ func (l *Ledger) Source(p netip.Prefix) (Source, bool) {
 	if x == nil {
 		return Source{}, false
 	}
-	return l.row(p, x, 0), true
+	out := l.row(p, x, 0)
+	out.Accounts = slices.Clone(x.accounts)
+	for _, t := range x.touches {
+		out.Owners = append(out.Owners, l.names.devices[t.device].owner)
+	}
+	slices.Sort(out.Owners)
+	out.Owners = slices.Compact(out.Owners)
+	return out, true
 }
 
 func (l *Ledger) row(p netip.Prefix, x *source, first int64) Source {
 	out := Source{
 		Prefix: p, Failures: x.failures, Successes: x.successes, Probes: x.probes, Devices: len(x.touches),
-		Accounts: slices.Clone(x.accounts), First: clock(x.first), Last: clock(x.last),
+		First: clock(x.first), Last: clock(x.last),
 	}
 	if x.dropAt > 0 {
 		out.LastHit = clock(x.dropAt)
@@ -64,11 +72,8 @@ func (l *Ledger) row(p netip.Prefix, x *source, first int64) Source {
 	services := uint32(0)
 	for _, t := range x.touches {
 		services |= t.services
-		if owner := l.names.devices[t.device].owner; !slices.Contains(out.Owners, owner) {
-			out.Owners = append(out.Owners, owner)
-		}
 	}
-	slices.Sort(out.Owners)
+	out.Shared = l.names.ownersOf(x.touches)
 	out.Services = l.names.of(services)
 	return out
 }
@@ -93,6 +98,53 @@ type Touch struct {
 	Services []tocsin.Service
 	First    time.Time
 	Last     time.Time
+}
+
+// A Tried is what several sources did at one device, together.
+type Tried struct {
+	Device   tocsin.DeviceID
+	Attempts uint64
+	Sources  int
+	Services []tocsin.Service
+	First    time.Time
+	Last     time.Time
+}
+
+// Tried sums up what these sources did, by device, in no order.
+func (l *Ledger) Tried(list []netip.Prefix) []Tried {
+	type sum struct {
+		attempts    uint64
+		sources     int
+		services    uint32
+		first, last uint32
+	}
+	sums := make([]sum, len(l.names.devices))
+	for _, p := range list {
+		x := l.sources.all[p]
+		if x == nil {
+			continue
+		}
+		for _, t := range x.touches {
+			s := &sums[t.device]
+			if s.sources == 0 || t.first < s.first {
+				s.first = t.first
+			}
+			s.attempts += uint64(t.attempts)
+			s.sources++
+			s.services |= t.services
+			s.last = max(s.last, t.last)
+		}
+	}
+	var out []Tried
+	for i, s := range sums {
+		if s.sources > 0 {
+			out = append(out, Tried{
+				Device: l.names.devices[i].id, Attempts: s.attempts, Sources: s.sources, Services: l.names.of(s.services),
+				First: clock(int64(s.first)), Last: clock(int64(s.last)),
+			})
+		}
+	}
+	return out
 }
 
 // Touches returns what these sources did where.

@@ -185,24 +185,51 @@ type names struct {
 	numbers  map[tocsin.DeviceID]uint32
 	services []tocsin.Service
 	sets     map[uint32][]tocsin.Service // what of returned
+	owners   map[tocsin.OwnerID]uint32
+	counted  []uint32 // by owner: the count in which it was counted last
+	count    uint32
 }
 
 type named struct {
 	id       tocsin.DeviceID
 	owner    tocsin.OwnerID
+	ownerN   uint32 // in names.owners
 	services uint32 // a bit each
 }
 
-func newNames() names { return names{numbers: make(map[tocsin.DeviceID]uint32)} }
+func newNames() names {
+	return names{numbers: make(map[tocsin.DeviceID]uint32), owners: make(map[tocsin.OwnerID]uint32)}
+}
 
 func (n *names) device(id tocsin.DeviceID, owner tocsin.OwnerID) uint32 {
 	i, ok := n.numbers[id]
 	if !ok {
 		i = uint32(len(n.devices))
-		n.devices = append(n.devices, named{id: id, owner: owner})
+		o, known := n.owners[owner]
+		if !known {
+			o = uint32(len(n.counted))
+			n.owners[owner] = o
+			n.counted = append(n.counted, 0)
+		}
+		n.devices = append(n.devices, named{id: id, owner: owner, ownerN: o})
 		n.numbers[id] = i
 	}
 	return i
+}
+
+// ownersOf counts who has the devices touched.
+func (n *names) ownersOf(touches []touch) (owners int) {
+	if n.count++; n.count == 0 { // once in four thousand million
+		clear(n.counted)
+		n.count = 1
+	}
+	for _, t := range touches {
+		if last := &n.counted[n.devices[t.device].ownerN]; *last != n.count {
+			*last = n.count
+			owners++
+		}
+	}
+	return owners
 }
 
 // maxServices bounds the services that are told apart; the last bit is all others.
