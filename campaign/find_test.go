@@ -1,6 +1,9 @@
 package campaign_test
 
 import (
+	"net/netip"
+	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +55,52 @@ func TestTwoCampaigns(t *testing.T) {
 	t.Log(q)
 	if q.Purity < 0.95 || q.Merged > 0 || q.Found < 2 {
 		t.Errorf("got %v", q)
+	}
+}
+
+// TestPartsAgreeWithTheWhole asks for campaigns in short, for one alone, and for why
+// some belong to it: that is what all of them say.
+func TestPartsAgreeWithTheWhole(t *testing.T) {
+	w := two(1)
+	tr, _ := w.play(campaign.Default())
+	at := start.Add(5 * day)
+	all, short, of := tr.Campaigns(at), tr.Summaries(at), tr.Memberships()
+	if len(all) < 2 || len(short) != len(all) {
+		t.Fatalf("%d campaigns, %d in short", len(all), len(short))
+	}
+	members := 0
+	for i, c := range all {
+		s := short[i]
+		if s.Members != len(c.Sources) || s.Devices != len(c.Targets) {
+			t.Errorf("%s: %d sources and %d devices, in short %d and %d", c.ID, len(c.Sources), len(c.Targets), s.Members, s.Devices)
+		}
+		lists := c
+		lists.Sources, lists.Targets, lists.Accounts, lists.Timeline = nil, nil, nil, nil
+		if !reflect.DeepEqual(s.Campaign, lists) {
+			t.Errorf("got %+v in short, want %+v", s.Campaign, lists)
+		}
+		one, ok := tr.Outline(c.ID, at)
+		sources := make([]netip.Prefix, len(one.Sources))
+		for k, m := range one.Sources {
+			sources[k] = m.Source
+			if tr.Belongs(m.Source)[0] != of[m.Source] || !slices.Contains(tr.Belongs(m.Source), c.ID) {
+				t.Errorf("%v belongs to %v, the newest is %s; it is a member of %s", m.Source, tr.Belongs(m.Source), of[m.Source], c.ID)
+			}
+		}
+		for k, why := range tr.Why(c.ID, sources) {
+			one.Sources[k].Reasons = why
+		}
+		if !ok || !reflect.DeepEqual(one, c) {
+			t.Errorf("%s alone, with its reasons, is not that of the list", c.ID)
+		}
+		members += len(sources)
+	}
+	if members < 300 {
+		t.Errorf("%d members in all", members)
+	}
+	stranger := netip.MustParsePrefix("192.0.2.1/32")
+	if tr.Why(all[0].ID, []netip.Prefix{stranger})[0] != nil || tr.Belongs(stranger) != nil {
+		t.Error("a stranger belongs to a campaign")
 	}
 }
 

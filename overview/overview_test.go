@@ -109,12 +109,18 @@ func TestWhatASourceDid(t *testing.T) {
 		t.Errorf("hit %d times, last %v", n, last)
 	}
 	list := l.Sources(noon.Add(4*time.Hour), 90*time.Minute)
-	if len(list) != 1 || list[0].Attempts != 4 {
+	if len(list) != 1 || list[0].Attempts != 4 || list[0].Shared != 2 {
 		t.Errorf("of the last 90 minutes: %+v", list)
 	}
 	touches := l.Touches([]netip.Prefix{source(1), source(2)})
 	if len(touches) != 2 || touches[0].Attempts != 10 || touches[1].Device != "box" || touches[1].Attempts != 3 {
 		t.Errorf("touches: %+v", touches)
+	}
+	l.Event(told(source(3), "box", noon.Add(-time.Hour), 7))
+	tried := l.Tried([]netip.Prefix{source(1), source(2), source(3)})
+	if len(tried) != 2 || tried[0].Attempts != 10 || tried[0].Sources != 1 || tried[1].Device != "box" || tried[1].Attempts != 10 || tried[1].Sources != 2 ||
+		!slices.Equal(tried[1].Services, []tocsin.Service{"ftp", "ssh"}) || !tried[1].First.Before(noon) || !tried[1].Last.After(noon.Add(50*time.Minute)) {
+		t.Errorf("summed up: %+v", tried)
 	}
 	c := l.Course([]netip.Prefix{source(1), source(2)}, noon, noon.Add(4*time.Hour))
 	if c.Step != 300 || c.Attempts[0] != 2 || c.Attempts[12] != 5 || c.Dropped[12] != 4 || c.Sources[12] != 1 || len(c.At) != 49 {
