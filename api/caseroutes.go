@@ -72,6 +72,14 @@ func (a *API) caseFile(c *call) (any, error) {
 	return result(a.Incident.Case(c.r.Context(), id))
 }
 
+func (a *API) caseLetters(c *call) (any, error) {
+	id, err := c.caseID()
+	if err != nil {
+		return nil, err
+	}
+	return result(a.Incident.CaseLetters(c.r.Context(), id))
+}
+
 func (a *API) openCase(c *call) (any, error) {
 	var w CaseWish
 	if err := fromPerson(c.w, c.r, &w); err != nil {

@@ -176,6 +176,34 @@ type CaseDraft struct {
 	Approved bool            `json:"approved"`      // it may be sent
 }
 
+// CaseLetters is what was written about a case, and what came back; the newest first.
+type CaseLetters struct {
+	Sent    []SentLetter `json:"sent"`
+	Answers []CaseAnswer `json:"answers"` // the newest, bounded
+}
+
+// A SentLetter is a letter as it left.
+type SentLetter struct {
+	At        time.Time       `json:"at"`
+	MessageID string          `json:"message_id,omitempty"`
+	ByHand    bool            `json:"by_hand"`            // a person sent it, or filled in a form with it
+	Language  string          `json:"language,omitempty"` // "" is not known
+	Digest    takedown.Digest `json:"digest"`             // what was approved
+	Letter    Letter          `json:"letter"`
+}
+
+// A CaseAnswer is a letter that came back. Anybody may have written it who saw one of
+// ours, whatever it says.
+type CaseAnswer struct {
+	At      time.Time `json:"at"`   // when it was read
+	Kind    string    `json:"kind"` // bounced, delayed, delivered, automatic or answer
+	From    string    `json:"from"`
+	Subject string    `json:"subject"`
+	Written time.Time `json:"written,omitzero"` // by the sender's clock
+	Text    string    `json:"text"`
+	Cut     bool      `json:"cut"` // there was more
+}
+
 // A CaseWish says what a new case is about.
 type CaseWish struct {
 	Kind     takedown.Kind     `json:"kind"`
@@ -243,6 +271,8 @@ type Incident interface {
 	Cases(ctx context.Context) ([]takedown.Case, error)
 	// Case returns one, or [store.ErrNotFound].
 	Case(ctx context.Context, id takedown.ID) (CaseFile, error)
+	// CaseLetters returns what was written about a case and what came back.
+	CaseLetters(ctx context.Context, id takedown.ID) (CaseLetters, error)
 	// OpenCase opens a draft.
 	OpenCase(ctx context.Context, w CaseWish, by string) (CaseFile, error)
 	// DraftCase writes the mail from what is known now; what was approved before

@@ -47,6 +47,7 @@ var incidentCalls = []personCall{
 	}},
 	{"cases", store.Viewer, func(ctx context.Context, c *api.Client) error { return drain(c.Cases(ctx)) }},
 	{"case", store.Viewer, func(ctx context.Context, c *api.Client) error { return second(c.Case(ctx, firstCase)) }},
+	{"letters of a case", store.Viewer, func(ctx context.Context, c *api.Client) error { return second(c.CaseLetters(ctx, firstCase)) }},
 	{"new case", store.Analyst, func(ctx context.Context, c *api.Client) error {
 		return unlessAgain(second(c.OpenCase(ctx, api.CaseWish{Kind: takedown.BruteForce, Source: netip.MustParsePrefix("198.51.100.7/32")})))
 	}},

@@ -139,6 +139,11 @@ func (c *Client) Case(ctx context.Context, id takedown.ID) (f CaseFile, err erro
 	return f, c.get(ctx, casePath(id), &f)
 }
 
+// CaseLetters asks for what was written about a case, and what came back.
+func (c *Client) CaseLetters(ctx context.Context, id takedown.ID) (l CaseLetters, err error) {
+	return l, c.get(ctx, casePath(id)+"/letters", &l)
+}
+
 // OpenCase opens a draft.
 func (c *Client) OpenCase(ctx context.Context, w CaseWish) (f CaseFile, err error) {
 	return f, c.post(ctx, "/v1/cases", w, &f)

@@ -132,6 +132,7 @@ func (a *API) incidentRoutes() []route {
 
 		{"GET /v1/cases", viewer, served(a.cases), false},
 		{"GET /v1/cases/{id}", viewer, served(a.caseFile), false},
+		{"GET /v1/cases/{id}/letters", viewer, served(a.caseLetters), false},
 		{"POST /v1/cases", analyst, served(a.openCase), false},
 		{"POST /v1/cases/{id}/draft", analyst, served(a.draftCase), false},
 		{"POST /v1/cases/{id}/approve", analyst, served(a.approveCase), false},

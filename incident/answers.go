@@ -72,10 +72,11 @@ func (p *Part) take(ctx context.Context, r mail.Reply) (f file, err error) {
 	}
 	e := p.entry(r, id)
 	e.At = about.notBefore(e.At)
-	f, err = p.act(ctx, about.Case.ID, e, nil)
+	keep := func(f *file) { f.keepAnswer(r, e.At) }
+	f, err = p.act(ctx, about.Case.ID, e, keep)
 	if refused := (*api.Error)(nil); errors.As(err, &refused) { // not in this state: it is noted all the same
 		e.Act, e.MessageID = takedown.Note, ""
-		f, err = p.act(ctx, about.Case.ID, e, nil)
+		f, err = p.act(ctx, about.Case.ID, e, keep)
 		if errors.As(err, &refused) { // whoever saw a letter may answer without end
 			p.log.Warn("an answer is not noted: read it yourself", logkey.Path, string(about.Case.ID), logkey.Err, err)
 			return about, nil

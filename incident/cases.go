@@ -27,7 +27,8 @@ type file struct {
 	Case    takedown.Case   `json:"case"`
 	Contact *rdap.Contact   `json:"contact,omitempty"` // whom to write to, with what the registry answered
 	Draft   *draft          `json:"draft,omitempty"`   // the mail that people read, or approved
-	Letters map[string]sent `json:"letters,omitempty"` // by Message-ID: as they left
+	Letters map[string]sent `json:"letters,omitempty"` // by Message-ID, or by digest: as they left
+	Answers []answer        `json:"answers,omitempty"` // the newest last
 	// Doubtful are letters that were handed over, and nobody knows whether they
 	// were taken: each counts as the mail of its day.
 	Doubtful []takedown.Mail `json:"doubtful,omitempty"`
@@ -43,13 +44,6 @@ type draft struct {
 	// at every try, so that a repeat is recognised.
 	ID     string `json:"id,omitempty"`
 	Letter []byte `json:"letter,omitempty"`
-}
-
-// sent is a letter that left.
-type sent struct {
-	At     time.Time       `json:"at"`
-	Digest takedown.Digest `json:"digest"`
-	Letter []byte          `json:"letter"`
 }
 
 // Cases returns all cases, the newest first.

@@ -247,6 +247,16 @@ func TestCase(t *testing.T) {
 	if f.Case.State != takedown.Acknowledged {
 		t.Errorf("answered, and %v", f.Case.State)
 	}
+	all, err := w.CaseLetters(ctx, id)
+	w.must(err)
+	if len(all.Sent) != 1 || all.Sent[0].MessageID != message || all.Sent[0].ByHand || !strings.Contains(all.Sent[0].Letter.Text, "203.0.113.200") ||
+		all.Sent[0].Letter.Report == "" || all.Sent[0].Digest != f.Case.Mails[0].Digest {
+		t.Errorf("the letter that left reads %+v", all.Sent)
+	}
+	if len(all.Answers) != 2 || all.Answers[0].Text != "We have taken the server down." || all.Answers[0].From != "abuse@provider.example" ||
+		all.Answers[1].Kind != "bounced" {
+		t.Errorf("came back: %+v", all.Answers)
+	}
 }
 
 func bounce(id string) string {
@@ -339,8 +349,13 @@ func TestDownAndBack(t *testing.T) {
 	w.must(err)
 	_, err = w.ApproveCase(ctx, id, digest, "ben")
 	w.must(err)
-	_, err = w.SendCase(ctx, id, api.SendWish{ByHand: true}, "ada")
+	f, err := w.SendCase(ctx, id, api.SendWish{ByHand: true}, "ada")
 	w.must(err)
+	all, err := w.CaseLetters(ctx, id)
+	w.must(err)
+	if len(all.Sent) != 1 || !all.Sent[0].ByHand || all.Sent[0].Digest != digest || all.Sent[0].Letter.Text == "" || all.Sent[0].Letter.To != f.Case.Mails[0].To {
+		t.Errorf("sent by hand, and kept is %+v", all.Sent)
+	}
 	look := func() takedown.State {
 		for i := range 59 {
 			w.covers(device(i), day.Add(-defaultKeep-time.Hour))

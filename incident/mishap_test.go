@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tocsin-io/tocsin/api"
 	"github.com/tocsin-io/tocsin/compromise"
@@ -55,6 +56,53 @@ func TestAnswersWithoutEnd(t *testing.T) {
 	w.must(err)
 	if n := len(f.Case.History); n != len(sent.Case.History)+1 {
 		t.Errorf("%d entries: the answer was not noted", n)
+	}
+}
+
+// TestAnswersAreBounded: of answers without end the newest are kept, and of a long one
+// its beginning.
+func TestAnswersAreBounded(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	id := w.approved("203.0.113.10/32", "")
+	f, err := w.SendCase(t.Context(), id, api.SendWish{}, "ada")
+	w.must(err)
+	for i := range mostAnswers + 3 {
+		text := fmt.Sprint("Answer ", i, "\r\n", strings.Repeat("Grüße ", mostAnswerText/8))
+		_, err := w.TakeAnswer(t.Context(), strings.NewReader(fmt.Sprintf("From: a@provider.example\r\nContent-Type: text/plain; charset=utf-8\r\nMessage-ID: <b%d@provider.example>\r\nIn-Reply-To: <%s>\r\n\r\n%s",
+			i, f.Case.Mails[0].MessageID, text)))
+		w.must(err)
+	}
+	all, err := w.CaseLetters(t.Context(), id)
+	w.must(err)
+	if len(all.Answers) != mostAnswers || !strings.HasPrefix(all.Answers[0].Text, fmt.Sprint("Answer ", mostAnswers+2)) {
+		t.Fatalf("%d answers, the first %.20q", len(all.Answers), all.Answers[0].Text)
+	}
+	for _, a := range all.Answers {
+		if len(a.Text) > mostAnswerText || !a.Cut || !utf8.ValidString(a.Text) {
+			t.Errorf("%d bytes, cut %v", len(a.Text), a.Cut)
+		}
+	}
+}
+
+// TestLettersOfOldFiles: before their text was kept, only bytes were.
+func TestLettersOfOldFiles(t *testing.T) {
+	w := newWorld(t)
+	w.attack()
+	id := w.approved("203.0.113.10/32", "")
+	_, err := w.SendCase(t.Context(), id, api.SendWish{}, "ada")
+	w.must(err)
+	var f file
+	w.must(w.change(t.Context(), caseKind, string(id), &f, func() error {
+		for name, s := range f.Letters {
+			f.Letters[name] = sent{At: s.At, Digest: s.Digest, Letter: s.Letter}
+		}
+		return nil
+	}))
+	all, err := w.CaseLetters(t.Context(), id)
+	w.must(err)
+	if len(all.Sent) != 1 || all.Sent[0].Letter.To != "abuse@provider.example" || !strings.Contains(all.Sent[0].Letter.Text, "203.0.113.10") || all.Sent[0].Letter.Subject == "" {
+		t.Errorf("got %+v", all.Sent)
 	}
 }
 

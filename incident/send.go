@@ -188,11 +188,8 @@ func (p *Part) noteSent(ctx context.Context, id takedown.ID, o outgoing, by stri
 			return refuse(err)
 		}
 		f.Case = next
-		if f.Draft != nil && len(f.Draft.Letter) > 0 {
-			if f.Letters == nil {
-				f.Letters = map[string]sent{}
-			}
-			f.Letters[f.Draft.ID] = sent{At: e.At, Digest: o.mail.Digest, Letter: f.Draft.Letter}
+		if f.Draft != nil {
+			f.keepSent(o.mail, e.At)
 		}
 		if o.letter != nil {
 			f.settle(o.mail.MessageID)

@@ -31,6 +31,24 @@ func (i *Incident) Case(_ context.Context, id takedown.ID) (api.CaseFile, error)
 	return i.file(*c), i.Broken
 }
 
+// CaseLetters implements [api.Incident]: what left, with every field set.
+func (i *Incident) CaseLetters(_ context.Context, id takedown.ID) (api.CaseLetters, error) {
+	defer i.lock()()
+	c, err := i.find(id)
+	if err != nil {
+		return api.CaseLetters{}, err
+	}
+	return api.CaseLetters{
+		Sent: []api.SentLetter{{
+			At: c.Opened, MessageID: "m@tocsin.example", Language: "en", Digest: takedown.Digest{1},
+			Letter: api.Letter{To: "abuse@provider.example", Subject: string(Evil), Text: string(Evil), Report: "{}"},
+		}, {At: c.Opened, ByHand: true, Digest: takedown.Digest{2}}},
+		Answers: []api.CaseAnswer{{
+			At: c.Opened, Kind: "answer", From: "abuse@provider.example", Subject: string(Evil), Written: c.Opened, Text: string(Evil), Cut: true,
+		}},
+	}, i.Broken
+}
+
 func (i *Incident) find(id takedown.ID) (*takedown.Case, error) {
 	n := slices.IndexFunc(i.opened, func(c takedown.Case) bool { return c.ID == id })
 	if n < 0 {

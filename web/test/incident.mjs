@@ -1,7 +1,7 @@
 // An attack answered: campaigns, the controller, the case with its letter, the
 // notices to owners.
 
-import { assert, call, control, open, quiet, settled, test, until, world } from './lib.mjs'
+import { accessible, assert, call, control, open, quiet, settled, test, until, world } from './lib.mjs'
 
 export async function incident({ admin, analyst }) {
   await takedown({ admin, analyst })
@@ -147,6 +147,22 @@ async function takedown({ admin, analyst }) {
     await print.close()
     await open(analyst, '/cases', 'cases')
     assert.ok((await analyst.locator('[data-table="cases"]').innerText()).includes(address))
+  })
+
+  await test('what left and what came back is read again, as text', async () => {
+    const { value } = await call(analyst, 'GET', '/v1' + path + '/letters')
+    assert.equal(value.sent.length, 1)
+    const answer = `From: abuse@provider.example\r\nMessage-ID: <a1@provider.example>\r\nIn-Reply-To: <${value.sent[0].message_id}>\r\nSubject: Re: <i>report</i>\r\n\r\n<b>We have taken it down.</b>\r\n`
+    const taken = await analyst.evaluate((body) => fetch('/v1/cases/answer', { method: 'POST', body, headers: { 'Content-Type': 'message/rfc822' } }).then((r) => r.status), answer)
+    assert.equal(taken, 200)
+    await open(analyst, path, 'case')
+    await analyst.getByText('Read it as it left').click()
+    const text = await analyst.getByRole('group', { name: 'Text of the letter' }).innerText()
+    for (const line of value.sent[0].letter.text.split('\n').filter((l) => l.trim()).slice(0, 8)) assert.ok(text.includes(line.trim()), `what is read lacks “${line}”`)
+    await analyst.locator('#answers').getByText('<b>We have taken it down.</b>').waitFor()
+    await analyst.locator('#answers').getByText('Re: <i>report</i>').waitFor()
+    await accessible(analyst)
+    quiet(analyst)
   })
 }
 

@@ -295,6 +295,30 @@ export interface Letter {
   report?: string
 }
 
+export interface SentLetter {
+  at: string
+  message_id?: string
+  by_hand: boolean
+  language?: string
+  digest: string
+  letter: Letter
+}
+
+export interface CaseAnswer {
+  at: string
+  kind: string
+  from: string
+  subject: string
+  written?: string
+  text: string
+  cut: boolean
+}
+
+export interface CaseLetters {
+  sent: SentLetter[]
+  answers: CaseAnswer[]
+}
+
 export interface CaseDraft {
   at: string
   language: string
