@@ -8,7 +8,7 @@ trap 'rm -f "$out"' EXIT
 
 set -- -count=1 -timeout 30m ./...
 if ! go test -v "$@" >"$out" 2>&1; then
-	grep -E '^(---|\s+---) FAIL|^FAIL|^panic|_test.go:|^ok' "$out" || tail -n 100 "$out"
+	grep -E '^(---|\s+---) FAIL|^FAIL|^panic|\.go:[0-9]+: |^ok' "$out" || tail -n 100 "$out"
 	echo "tests failed; the whole output:"
 	tail -n 400 "$out"
 	exit 1

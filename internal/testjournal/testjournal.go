@@ -107,7 +107,16 @@ func start(t testing.TB, storage string, env []string) *Journal {
 	check(t, j.cmd.Start())
 	t.Cleanup(func() {
 		j.Kill()
-		check(t, os.RemoveAll(dir))
+		// Its namespace may live a moment longer than journald, and what it mounts.
+		var err error
+		for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+			if err = os.RemoveAll(dir); err == nil || time.Now().After(end) {
+				break
+			}
+		}
+		if err != nil {
+			t.Errorf("the folder of journald stays: %v", err)
+		}
 	})
 	j.wait("its socket", func() bool {
 		c, err := net.Dial("unixgram", j.Log)
