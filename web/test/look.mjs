@@ -24,8 +24,8 @@ export async function everyPage(page) {
 // hubSays is how sentences begin that the hub makes in English, and a page says in French.
 const hubSays = /^(failures at this owner|blocked for|witness(es)? |by policy|nothing is known of|many people share|somebody who belongs|the hub's|the root key|guesses within|failures within|sign (in|out)|take another|make (an?|ten) |change (the|a|device|user)|add user|import a list|hand in|open a case)\b|after the attack began|simulated time/im
 
-// looks is a folder for pictures of all that, for whoever looks at them.
-const looks = process.env.LOOKS
+// pictures is a folder for pictures of all that, for whoever looks at them.
+const pictures = process.env.LOOKS
 
 // asPerson opens a window with the session of another, in another look.
 export async function asPerson(page, look) {
@@ -44,7 +44,7 @@ export async function look({ admin }) {
         await open(page, path)
         await accessible(page)
         if (how.phone) await narrow(page)
-        if (looks) await page.screenshot({ path: `${looks}/${(path + ' ' + name).replace(/[^a-z0-9]+/g, '-')}.png`, fullPage: true })
+        if (pictures) await page.screenshot({ path: `${pictures}/${(path + ' ' + name).replace(/[^a-z0-9]+/g, '-')}.png`, fullPage: true })
         quiet(page)
       })
     }
