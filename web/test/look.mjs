@@ -44,7 +44,7 @@ export async function look({ admin }) {
         await open(page, path)
         await accessible(page)
         if (how.phone) await narrow(page)
-        if (pictures) await page.screenshot({ path: `${pictures}/${(path + ' ' + name).replace(/[^a-z0-9]+/g, '-')}.png`, fullPage: true })
+        if (pictures) await page.screenshot({ path: `${pictures}/${(path + ' ' + name).replace(/[^a-z0-9]+/gi, '-')}.png`, fullPage: true })
         quiet(page)
       })
     }
