@@ -8,6 +8,7 @@ export interface Column<R> {
   num?: boolean // to the right
   text?: (row: R) => string // shown if the page draws no cell of its own
   phone?: 'title' | 'no' // on a phone: heads the card, or is left out
+  wide?: boolean // only where there is room: every row has it in its own page, and the CSV
 }
 
 export interface Filter {
