@@ -24,6 +24,9 @@ export function onExpired(f: () => Promise<void>) {
   renew = f
 }
 
+// signInAgain asks the person to sign in, as an ended session does.
+export const signInAgain = () => renew?.() ?? Promise.reject(new Refused(401, ''))
+
 export function url(path: string, query?: Query): string {
   const q = new URLSearchParams()
   for (const [k, v] of Object.entries(query ?? {})) if (v !== undefined && v !== null && v !== '') q.set(k, String(v))
